@@ -1,0 +1,1 @@
+//! Files in, files out: constant memory, input order, every row answered.

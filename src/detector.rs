@@ -1,0 +1,154 @@
+//! The one door: documents in, assessments out. Owns the model; knows no file and no socket.
+
+use crate::{
+    calibration::Calibration,
+    model::{ModelError, ModelInfo, Scorer, TokenScores, Tokens},
+    text::{self, Document, Normalized},
+    verdict::{Assessment, Evidence, Policy, TokenScore},
+};
+use std::{num::NonZero, sync::Arc};
+
+/// Scores, calibrates and judges documents.
+pub struct Detector {
+    scorer: Box<dyn Scorer>,
+    calibration: Arc<Calibration>,
+    options: Options,
+    name: String,
+}
+
+/// How a detector works.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Options {
+    /// Verdict thresholds.
+    pub policy: Policy,
+    /// Whether texts are normalised before scoring.
+    pub normalize: bool,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self { policy: Policy::default(), normalize: true }
+    }
+}
+
+/// Why documents could not be assessed.
+#[derive(Debug, thiserror::Error)]
+pub enum DetectorError {
+    /// The calibration was made with another model.
+    #[error(
+        "calibration {calibration} was made with model {expected}, but {found} is loaded; make one for this model with `highwater calibrate`"
+    )]
+    OtherModel {
+        /// The calibration's name.
+        calibration: String,
+        /// Hash of the calibration's model.
+        expected: String,
+        /// Hash of the loaded model.
+        found: String,
+    },
+    /// The model failed.
+    #[error(transparent)]
+    Model(#[from] ModelError),
+}
+
+/// One document on its way: normalised and tokenised.
+struct Prepared {
+    normalized: Normalized,
+    tokens: Tokens,
+    unsupported_language: bool,
+}
+
+impl Detector {
+    /// Joins a model and the calibration that was made with it.
+    pub fn new(scorer: Box<dyn Scorer>, calibration: Arc<Calibration>, options: Options) -> Result<Self, DetectorError> {
+        let info = scorer.info();
+        if calibration.model_hash() != info.hash {
+            return Err(DetectorError::OtherModel {
+                calibration: calibration.name.clone(),
+                expected: calibration.model_hash().to_owned(),
+                found: info.hash.clone(),
+            });
+        }
+        let name = format!("{}@{}", info.name, info.hash);
+        Ok(Self { scorer, calibration, options, name })
+    }
+
+    /// The loaded model.
+    pub fn model(&self) -> &ModelInfo {
+        self.scorer.info()
+    }
+
+    /// The calibration in use.
+    pub fn calibration(&self) -> &Arc<Calibration> {
+        &self.calibration
+    }
+
+    /// How this detector works.
+    pub fn options(&self) -> Options {
+        self.options
+    }
+
+    /// Assesses documents, one answer each, in order. A batch of N equals N singles.
+    pub fn assess(&mut self, documents: &[Document]) -> Result<Vec<Assessment>, DetectorError> {
+        let prepared = self.prepare(documents)?;
+        let ids: Vec<&[u32]> = prepared.iter().map(|p| p.tokens.ids.as_slice()).collect();
+        let scores = self.scorer.score(&ids)?;
+        Ok(documents.iter().zip(&prepared).zip(&scores).map(|((d, p), s)| self.judge(d, p, s)).collect())
+    }
+
+    /// Normalises and tokenises on all cores: the model waits for it.
+    fn prepare(&self, documents: &[Document]) -> Result<Vec<Prepared>, ModelError> {
+        let threads = std::thread::available_parallelism().map_or(1, NonZero::get);
+        let share = documents.len().div_ceil(threads).max(16);
+        let (scorer, normalize) = (&*self.scorer, self.options.normalize);
+        if documents.len() <= share {
+            return documents.iter().map(|d| prepare_one(scorer, d, normalize)).collect();
+        }
+        let parts = std::thread::scope(|scope| {
+            let work = |part| scope.spawn(move || part_of(scorer, part, normalize));
+            let handles: Vec<_> = documents.chunks(share).map(work).collect();
+            handles.into_iter().map(|h| h.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))).collect::<Result<Vec<_>, _>>()
+        })?;
+        Ok(parts.into_iter().flatten().collect())
+    }
+
+    fn judge(&self, document: &Document, prepared: &Prepared, scores: &TokenScores) -> Assessment {
+        let evidence = Evidence {
+            document,
+            normalization: prepared.normalized.counts,
+            tokens: scores,
+            unsupported_language: prepared.unsupported_language,
+        };
+        let mut assessment = self.options.policy.judge(&evidence, &self.calibration, &self.name);
+        if document.with_tokens {
+            assessment.token_scores = Some(token_scores(document, prepared, scores));
+        }
+        assessment
+    }
+}
+
+fn part_of(scorer: &dyn Scorer, documents: &[Document], normalize: bool) -> Result<Vec<Prepared>, ModelError> {
+    documents.iter().map(|d| prepare_one(scorer, d, normalize)).collect()
+}
+
+fn prepare_one(scorer: &dyn Scorer, document: &Document, normalize: bool) -> Result<Prepared, ModelError> {
+    let normalized = text::normalize(&document.text, normalize);
+    let tokens = if normalized.text.trim().is_empty() { Tokens::default() } else { scorer.tokenize(&normalized.text)? };
+    let unsupported_language = text::unsupported_language(&normalized.text).is_some();
+    Ok(Prepared { normalized, tokens, unsupported_language })
+}
+
+fn token_scores(document: &Document, prepared: &Prepared, scores: &TokenScores) -> Vec<TokenScore> {
+    let one = |(i, &(start, end)): (usize, &(u32, u32))| {
+        let range = prepared.normalized.original(start as usize..end as usize);
+        TokenScore {
+            text: document.text.get(range.clone()).unwrap_or_default().to_owned(),
+            start: range.start,
+            end: range.end,
+            surprisal_nats: scores.surprisal[i],
+            rank: scores.rank[i],
+            entropy_nats: scores.entropy[i],
+        }
+    };
+    prepared.tokens.offsets.iter().enumerate().map(one).collect()
+}

@@ -1,0 +1,87 @@
+//! Text to per-token scores by a GPT-2: the one place that knows ONNX Runtime.
+//!
+//! Everything above sees the [`Scorer`] trait; [`Fake`] stands in for it where no weights are needed.
+
+use serde::Serialize;
+
+mod fake;
+pub use fake::Fake;
+
+/// A language model that scores tokens. Synchronous; one owner.
+pub trait Scorer: Send + Sync {
+    /// What is loaded, and where.
+    fn info(&self) -> &ModelInfo;
+
+    /// Token ids of a text, without the leading end-of-text token, and each token's byte range in it.
+    fn tokenize(&self, text: &str) -> Result<Tokens, ModelError>;
+
+    /// Scores every token of every text, in order; a text of any length, also an empty one. The first token is conditioned on end-of-text.
+    fn score(&mut self, texts: &[&[u32]]) -> Result<Vec<TokenScores>, ModelError>;
+}
+
+/// Token ids and where each one lies.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Tokens {
+    /// Ids in the model's vocabulary.
+    pub ids: Vec<u32>,
+    /// Byte ranges (start, end) in the tokenised text; the tokens of one character that was split share its range.
+    pub offsets: Vec<(u32, u32)>,
+}
+
+/// Per-token scores of one text; all four of the same length.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct TokenScores {
+    /// -ln q(x_t | x_<t), nats.
+    pub surprisal: Vec<f32>,
+    /// 1 + number of tokens more probable than x_t.
+    pub rank: Vec<u32>,
+    /// Entropy of q(. | x_<t), nats.
+    pub entropy: Vec<f32>,
+    /// Variance of the surprisal under q(. | x_<t), nats squared.
+    pub variance: Vec<f32>,
+}
+
+impl TokenScores {
+    /// Number of tokens.
+    pub fn len(&self) -> usize {
+        self.surprisal.len()
+    }
+
+    /// Whether there is no token.
+    pub fn is_empty(&self) -> bool {
+        self.surprisal.is_empty()
+    }
+}
+
+/// What is loaded, and where it runs.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct ModelInfo {
+    /// `highwater-…` for the embedded model, else the directory's or the repository's name.
+    pub name: String,
+    /// First 16 hex digits of the BLAKE3 hash over configuration, weights and tokenizer.
+    pub hash: String,
+    /// Number of parameters.
+    pub parameters: u64,
+    /// Vocabulary size.
+    pub vocabulary: usize,
+    /// Longest context in tokens.
+    pub context: usize,
+    /// Layers.
+    pub layers: usize,
+    /// Width of a layer.
+    pub width: usize,
+    /// `cpu` or `cuda:N`.
+    pub device: String,
+    /// `int8`, `fp32` or `fp16`.
+    pub precision: String,
+    /// Version of ONNX Runtime.
+    pub runtime: String,
+}
+
+/// Why a model could not be loaded or run.
+#[derive(Debug, thiserror::Error)]
+pub enum ModelError {
+    /// ONNX Runtime failed while running.
+    #[error("the model failed to run: {0}")]
+    Run(String),
+}

@@ -1,0 +1,176 @@
+//! A reading to an assessment: the evidence, the verdict, and when to say "cannot tell". No action is taken here.
+
+use crate::{
+    calibration::{Calibration, Reading},
+    model::TokenScores,
+    score::Statistics,
+    text::{Document, Normalization, StreamKey},
+};
+use serde::{Deserialize, Serialize};
+
+/// Who wrote it, as far as the evidence goes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Verdict {
+    /// Machine texts of the reference seldom score this low.
+    Human,
+    /// Human texts of the reference seldom score this high: `p_value` is at most the threshold.
+    Machine,
+    /// Cannot tell; the reason says why.
+    Abstain,
+}
+
+/// Why no verdict is given.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum AbstainReason {
+    /// No text, or nothing but white space.
+    Empty,
+    /// Fewer tokens than a verdict takes; the p-value is still given from 8 tokens on.
+    TooShort,
+    /// Not a language that the model was trained on.
+    UnsupportedLanguage,
+    /// Scored, with a p-value, but both human and machine texts often score like this.
+    Uncertain,
+}
+
+/// Everything that is said of one document (CONTRACT, "One assessment").
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Assessment {
+    /// The sender's name for it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub id: Option<String>,
+    /// The sender's stream keys: one as a string, several as a list, none left out.
+    #[serde(skip_serializing_if = "<[_]>::is_empty", serialize_with = "one_or_many")]
+    pub stream: Vec<StreamKey>,
+    /// Human, machine, or cannot tell.
+    pub verdict: Verdict,
+    /// Set where the verdict is `abstain`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub abstain_reason: Option<AbstainReason>,
+    /// `p_value` is at most the threshold.
+    pub flagged: bool,
+    /// Raw score, larger = more machine-like; null where nothing was scored.
+    pub score: Option<f64>,
+    /// Conformal p-value under "human-written".
+    pub p_value: Option<f64>,
+    /// Probability of machine text where both are equally many.
+    pub machine_probability: Option<f64>,
+    /// Tokens scored.
+    pub tokens: usize,
+    /// Words of the original text.
+    pub words: usize,
+    /// The evidence; null where nothing was scored.
+    pub statistics: Option<Statistics>,
+    /// What normalisation changed.
+    pub normalization: Normalization,
+    /// Model name and hash.
+    pub model: String,
+    /// Calibration name.
+    pub calibration: String,
+    /// Per-token evidence, where it was asked for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub token_scores: Option<Vec<TokenScore>>,
+}
+
+/// One token's evidence.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct TokenScore {
+    /// The token's stretch of the original text.
+    pub text: String,
+    /// First byte in the original text.
+    pub start: usize,
+    /// One past the last byte.
+    pub end: usize,
+    /// Surprisal, nats.
+    pub surprisal_nats: f32,
+    /// Rank, 1-based.
+    pub rank: u32,
+    /// Entropy of the prediction, nats.
+    pub entropy_nats: f32,
+}
+
+/// How verdicts are reached.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Policy {
+    /// False-positive rate: flagged when the p-value is at most this.
+    pub fpr: f64,
+    /// A text is called human where at most this share of machine reference texts scores as low.
+    pub miss_rate: f64,
+}
+
+impl Default for Policy {
+    fn default() -> Self {
+        Self { fpr: 0.01, miss_rate: 0.1 }
+    }
+}
+
+/// What the detector found out about one document before judging it.
+#[derive(Debug)]
+pub struct Evidence<'a> {
+    /// The document.
+    pub document: &'a Document,
+    /// What normalisation changed.
+    pub normalization: Normalization,
+    /// Per-token scores; empty where nothing was scored.
+    pub tokens: &'a TokenScores,
+    /// Whether the text is in a language that the model does not know.
+    pub unsupported_language: bool,
+}
+
+impl Policy {
+    /// Judges one document. The first reason to abstain wins: empty, language, length, then the score itself.
+    pub fn judge(&self, evidence: &Evidence<'_>, calibration: &Calibration, model: &str) -> Assessment {
+        let statistics = Statistics::of(evidence.tokens);
+        let tokens = evidence.tokens.len();
+        let reading = statistics.as_ref().map(|s| calibration.read(s, tokens));
+        let reason = match reading {
+            None => Some(AbstainReason::Empty),
+            Some(_) if evidence.unsupported_language => Some(AbstainReason::UnsupportedLanguage),
+            Some(_) if tokens < calibration.min_tokens() => Some(AbstainReason::TooShort),
+            Some(_) => None,
+        };
+        let believed = reading.filter(|_| matches!(reason, None | Some(AbstainReason::TooShort)));
+        let p_value = believed.and_then(|r| r.p_value);
+        let flagged = p_value.is_some_and(|p| p <= self.fpr);
+        let (verdict, abstain_reason) = match (reason, reading) {
+            (Some(reason), _) => (Verdict::Abstain, Some(reason)),
+            (None, Some(reading)) => self.decide(&reading),
+            (None, None) => (Verdict::Abstain, Some(AbstainReason::Empty)),
+        };
+        Assessment {
+            id: evidence.document.id.clone(),
+            stream: evidence.document.streams.clone(),
+            verdict,
+            abstain_reason,
+            flagged,
+            score: reading.map(|r| r.score),
+            p_value,
+            machine_probability: believed.and_then(|r| r.machine_probability),
+            tokens,
+            words: crate::text::words(&evidence.document.text),
+            statistics,
+            normalization: evidence.normalization,
+            model: model.to_owned(),
+            calibration: calibration.name.clone(),
+            token_scores: None,
+        }
+    }
+
+    fn decide(&self, reading: &Reading) -> (Verdict, Option<AbstainReason>) {
+        if reading.p_value.is_some_and(|p| p <= self.fpr) {
+            (Verdict::Machine, None)
+        } else if reading.machine_tail.is_some_and(|t| t <= self.miss_rate) {
+            (Verdict::Human, None)
+        } else {
+            (Verdict::Abstain, Some(AbstainReason::Uncertain))
+        }
+    }
+}
+
+fn one_or_many<S: serde::Serializer>(keys: &[StreamKey], out: S) -> Result<S::Ok, S::Error> {
+    match keys {
+        [one] => one.serialize(out),
+        many => many.serialize(out),
+    }
+}
