@@ -3,9 +3,22 @@
 //! Everything above sees the [`Scorer`] trait; [`Fake`] stands in for it where no weights are needed.
 
 use serde::Serialize;
+use std::path::PathBuf;
 
+mod checkpoint;
+mod config;
+mod convert;
 mod fake;
+mod graph;
+mod onnx;
+mod ops;
 mod options;
+mod quantize;
+mod rowmath;
+mod runtime;
+mod scorer;
+mod tokenizer;
+mod weights;
 pub use fake::Fake;
 pub use options::{Device, LoadOptions, ModelSource, Precision};
 
@@ -49,6 +62,11 @@ impl TokenScores {
         self.surprisal.len()
     }
 
+    /// Zeros for `tokens` tokens.
+    fn zeros(tokens: usize) -> Self {
+        Self { surprisal: vec![0.; tokens], rank: vec![0; tokens], entropy: vec![0.; tokens], variance: vec![0.; tokens] }
+    }
+
     /// Whether there is no token.
     pub fn is_empty(&self) -> bool {
         self.surprisal.is_empty()
@@ -83,12 +101,55 @@ pub struct ModelInfo {
 /// Why a model could not be loaded or run.
 #[derive(Debug, thiserror::Error)]
 pub enum ModelError {
+    /// ONNX Runtime is missing, damaged or of another version.
+    #[error("{}{message}; {mend}", .path.as_ref().map(|p| format!("{} ", p.display())).unwrap_or_default())]
+    Runtime {
+        /// The library, where one was found or named.
+        path: Option<PathBuf>,
+        /// What is wrong with it.
+        message: String,
+        /// The command that mends it.
+        mend: &'static str,
+    },
+    /// A checkpoint's file is missing, damaged, or does not fit the others.
+    #[error("{place}: {message}")]
+    Checkpoint {
+        /// The file.
+        place: String,
+        /// What is wrong with it.
+        message: String,
+    },
+    /// The converted weights cannot be kept.
+    #[error("{}: converted weights cannot be kept there: {source}", path.display())]
+    Cache {
+        /// The file that was to be written.
+        path: PathBuf,
+        /// Why not.
+        source: std::io::Error,
+    },
+    /// A device and a precision that do not go together.
+    #[error("{0}")]
+    Unsupported(String),
+    /// ONNX Runtime refused the graph or the device.
+    #[error("model {model} cannot be started: {message}")]
+    Session {
+        /// The model's name.
+        model: String,
+        /// ONNX Runtime's reason.
+        message: String,
+    },
     /// ONNX Runtime failed while running.
     #[error("the model failed to run: {0}")]
     Run(String),
 }
 
 /// Loads a model: finds ONNX Runtime, reads the checkpoint, writes the graph and starts the sessions.
-pub fn load(_options: &LoadOptions) -> Result<Box<dyn Scorer>, ModelError> {
-    Ok(Box::new(Fake::default()))
+pub fn load(options: &LoadOptions) -> Result<Box<dyn Scorer>, ModelError> {
+    Ok(Box::new(scorer::load(options)?))
+}
+
+/// Where converted weights and a downloaded ONNX Runtime are kept for this user: `$XDG_CACHE_HOME/highwater` or `~/.cache/highwater`.
+fn cache_directory() -> Option<PathBuf> {
+    let variable = |name: &str| std::env::var_os(name).filter(|v| !v.is_empty()).map(PathBuf::from);
+    variable("XDG_CACHE_HOME").or_else(|| Some(variable("HOME")?.join(".cache"))).map(|c| c.join("highwater"))
 }

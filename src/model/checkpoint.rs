@@ -1,0 +1,124 @@
+//! Finds a model's files: embedded in the binary, in a directory, or in the Hugging Face cache.
+
+use super::{ModelError, ModelSource, config::Gpt2Config, tokenizer::Bpe, weights::Weights};
+use std::{
+    env, fs,
+    path::{Path, PathBuf},
+};
+
+/// The one place that says which model is compiled in.
+macro_rules! embedded {
+    ($file:literal) => {
+        include_bytes!(concat!(env!("CARGO_MANIFEST_DIR"), "/models/highwater-stand-in/", $file))
+    };
+}
+
+const EMBEDDED_NAME: &str = "highwater-stand-in";
+const EMBEDDED_CONFIG: &[u8] = embedded!("config.json");
+const EMBEDDED_TOKENIZER: &[u8] = embedded!("tokenizer.json");
+const EMBEDDED_WEIGHTS: &[u8] = embedded!("model.safetensors");
+
+/// A model's files, read as far as needed, and their common hash.
+pub(crate) struct Checkpoint {
+    pub(crate) name: String,
+    pub(crate) hash: String,
+    pub(crate) config: Gpt2Config,
+    pub(crate) tokenizer: Bpe,
+    pub(crate) weights: Weights,
+}
+
+impl Checkpoint {
+    /// Opens the files that `source` names.
+    pub(crate) fn open(source: &ModelSource) -> Result<Self, ModelError> {
+        let checkpoint = match source {
+            ModelSource::Embedded => Self::embedded(),
+            ModelSource::Directory(path) => Self::directory(path, &directory_name(path)),
+            ModelSource::Hub(id) => Self::directory(&cached_snapshot(id)?, id),
+        }?;
+        let (size, limit) = (checkpoint.tokenizer.size(), checkpoint.config.vocabulary);
+        if size > limit {
+            let message =
+                format!("the tokenizer has {size} tokens, but the model's `vocab_size` is {limit}: it is another model's tokenizer");
+            return Err(ModelError::Checkpoint { place: checkpoint.name, message });
+        }
+        Ok(checkpoint)
+    }
+
+    fn embedded() -> Result<Self, ModelError> {
+        let mut hash = blake3::Hasher::new();
+        for part in [EMBEDDED_CONFIG, EMBEDDED_TOKENIZER, EMBEDDED_WEIGHTS] {
+            hash.update(part);
+        }
+        Ok(Self {
+            name: EMBEDDED_NAME.to_owned(),
+            hash: short(&hash),
+            config: Gpt2Config::parse(EMBEDDED_CONFIG, "embedded config.json")?,
+            tokenizer: Bpe::from_json(EMBEDDED_TOKENIZER, "embedded tokenizer.json")?,
+            weights: Weights::from_bytes(EMBEDDED_WEIGHTS, "embedded model.safetensors")?,
+        })
+    }
+
+    fn directory(directory: &Path, name: &str) -> Result<Self, ModelError> {
+        let read = |file: &str| {
+            let path = directory.join(file);
+            fs::read(&path).map_err(|e| {
+                fault(&path, format!("cannot be read: {e}; a checkpoint is config.json, model.safetensors and tokenizer.json"))
+            })
+        };
+        let mut hash = blake3::Hasher::new();
+        let config = read("config.json")?;
+        hash.update(&config);
+        let place = |file: &str| directory.join(file).display().to_string();
+        let tokenizer = if directory.join("tokenizer.json").exists() {
+            let json = read("tokenizer.json")?;
+            hash.update(&json);
+            Bpe::from_json(&json, &place("tokenizer.json"))?
+        } else if directory.join("vocab.json").exists() {
+            let (vocabulary, merges) = (read("vocab.json")?, read("merges.txt")?);
+            hash.update(&vocabulary).update(&merges);
+            Bpe::from_vocabulary(&vocabulary, &merges, &place(""))?
+        } else {
+            return Err(fault(directory, "holds neither tokenizer.json nor vocab.json and merges.txt".to_owned()));
+        };
+        let path = directory.join("model.safetensors");
+        if !path.exists() && directory.join("pytorch_model.bin").exists() {
+            let message = "holds pytorch_model.bin but no model.safetensors; convert it, for example with `model.save_pretrained(directory)` in transformers";
+            return Err(fault(directory, message.to_owned()));
+        }
+        let weights = Weights::open(&path)?;
+        hash.update_reader(fs::File::open(&path).map_err(|e| fault(&path, e.to_string()))?).map_err(|e| fault(&path, e.to_string()))?;
+        let config = Gpt2Config::parse(&config, &place("config.json"))?;
+        Ok(Self { name: name.to_owned(), hash: short(&hash), config, tokenizer, weights })
+    }
+}
+
+fn short(hash: &blake3::Hasher) -> String {
+    hash.finalize().to_hex()[..16].to_owned()
+}
+
+fn fault(place: &Path, message: String) -> ModelError {
+    ModelError::Checkpoint { place: place.display().to_string(), message }
+}
+
+fn directory_name(path: &Path) -> String {
+    let real = fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
+    real.file_name().map_or_else(|| path.display().to_string(), |n| n.to_string_lossy().into_owned())
+}
+
+/// The newest snapshot of a repository in the local Hugging Face cache (`HF_HUB_CACHE`, `HF_HOME`, or the user's cache).
+fn cached_snapshot(id: &str) -> Result<PathBuf, ModelError> {
+    let variable = |name: &str| env::var_os(name).filter(|v| !v.is_empty()).map(PathBuf::from);
+    let hub = variable("HF_HUB_CACHE")
+        .or_else(|| Some(variable("HF_HOME")?.join("hub")))
+        .or_else(|| Some(variable("XDG_CACHE_HOME")?.join("huggingface/hub")))
+        .or_else(|| Some(variable("HOME")?.join(".cache/huggingface/hub")))
+        .unwrap_or_default();
+    let repository = hub.join(format!("models--{}", id.replace('/', "--")));
+    let missing = || {
+        let message = format!("is not in the local Hugging Face cache; get it with `hf download {id}`, or give a directory");
+        ModelError::Checkpoint { place: format!("model {id} ({})", repository.display()), message }
+    };
+    let commit = fs::read_to_string(repository.join("refs/main")).map_err(|_| missing())?;
+    let snapshot = repository.join("snapshots").join(commit.trim());
+    if commit.trim().chars().all(|c| c.is_ascii_hexdigit()) && snapshot.is_dir() { Ok(snapshot) } else { Err(missing()) }
+}

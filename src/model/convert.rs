@@ -1,0 +1,319 @@
+//! From a checkpoint's tensors to the graph's: checked against the configuration, converted to the wanted precision, and laid out in
+//! one safetensors file, which is kept in memory, or written once into a cache directory, or is the checkpoint's own where nothing
+//! has to be converted.
+
+use super::{
+    ModelError,
+    config::Gpt2Config,
+    onnx::{DType, External},
+    quantize::{self, Bits},
+    weights::Weights,
+};
+use half::f16;
+use safetensors::Dtype;
+use std::{
+    borrow::Cow,
+    collections::{BTreeMap, HashMap},
+    fs::{self, File},
+    io::{BufWriter, Write},
+    path::{Path, PathBuf},
+    sync::Arc,
+};
+
+/// Raised whenever the layout of converted files changes, so that an older file is not taken for a newer one.
+const LAYOUT: &str = "1";
+
+/// How the graph's weights are stored.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Storage {
+    F32,
+    F16,
+    I8(Bits),
+}
+
+impl Storage {
+    fn name(self) -> &'static str {
+        match self {
+            Self::F32 => "fp32",
+            Self::F16 => "fp16",
+            Self::I8(Bits::Eight) => "int8",
+            Self::I8(Bits::Seven) => "int7",
+        }
+    }
+}
+
+/// The graph's tensors, and the one file that holds them.
+pub(crate) struct Prepared {
+    pub(crate) tensors: HashMap<String, External>,
+    pub(crate) file: WeightFile,
+}
+
+/// Where the graph's tensors lie.
+pub(crate) enum WeightFile {
+    Memory(Arc<[u8]>),
+    Disk(PathBuf),
+}
+
+/// One tensor of the graph and how it is made.
+struct Target {
+    name: String,
+    dtype: DType,
+    shape: Vec<usize>,
+    source: String,
+    make: Make,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Make {
+    /// As it is, in the target's element type.
+    Same,
+    /// Whole numbers, one scale for each column.
+    Columns,
+    /// Whole numbers of the transposed matrix, one scale for each row of the source.
+    Transposed,
+    /// The scales of `Columns`.
+    ColumnScales,
+    /// The scales of `Transposed`.
+    RowScales,
+}
+
+/// The tensors of a GPT-2 with their shapes, by their names without the `transformer.` prefix. The head's comes first.
+fn expected(config: &Gpt2Config) -> Vec<(String, Vec<usize>)> {
+    let (c, inner) = (config.width, config.inner);
+    let mut out = vec![("wte.weight".to_owned(), vec![config.vocabulary, c]), ("wpe.weight".to_owned(), vec![config.context, c])];
+    for layer in 0..config.layers {
+        for (name, shape) in [
+            ("ln_1.weight", vec![c]),
+            ("ln_1.bias", vec![c]),
+            ("attn.c_attn.weight", vec![c, 3 * c]),
+            ("attn.c_attn.bias", vec![3 * c]),
+            ("attn.c_proj.weight", vec![c, c]),
+            ("attn.c_proj.bias", vec![c]),
+            ("ln_2.weight", vec![c]),
+            ("ln_2.bias", vec![c]),
+            ("mlp.c_fc.weight", vec![c, inner]),
+            ("mlp.c_fc.bias", vec![inner]),
+            ("mlp.c_proj.weight", vec![inner, c]),
+            ("mlp.c_proj.bias", vec![c]),
+        ] {
+            out.push((format!("h.{layer}.{name}"), shape));
+        }
+    }
+    out.push(("ln_f.weight".to_owned(), vec![c]));
+    out.push(("ln_f.bias".to_owned(), vec![c]));
+    out
+}
+
+/// Number of parameters, a tied head counted once.
+pub(crate) fn parameters(config: &Gpt2Config) -> u64 {
+    let head = if config.tied { 0 } else { config.vocabulary * config.width };
+    (head + expected(config).iter().map(|(_, shape)| shape.iter().product::<usize>()).sum::<usize>()) as u64
+}
+
+/// Checks the checkpoint against its configuration and says how each tensor of the graph is made.
+fn plan(config: &Gpt2Config, weights: &Weights, storage: Storage) -> Result<Vec<Target>, ModelError> {
+    let fault = |message| ModelError::Checkpoint { place: weights.place().to_owned(), message };
+    let find = |name: &str| [format!("transformer.{name}"), name.to_owned()].into_iter().find(|n| weights.shape(n).is_some());
+    let mut out = Vec::new();
+    let mut add = |name: String, shape: Vec<usize>, source: String| {
+        let float = if storage == Storage::F16 { DType::F16 } else { DType::F32 };
+        let matrix = name.ends_with("c_attn.weight") || name.ends_with("c_proj.weight") || name.ends_with("c_fc.weight");
+        let target = |name, dtype, shape, make| Target { name, dtype, shape, source: source.clone(), make };
+        match storage {
+            Storage::I8(_) if matrix => {
+                out.push(target(format!("{name}.scale"), DType::F32, vec![shape[1]], Make::ColumnScales));
+                out.push(target(name, DType::I8, shape, Make::Columns));
+            }
+            Storage::I8(_) if name == "head" => {
+                out.push(target("head.scale".to_owned(), DType::F32, vec![shape[0]], Make::RowScales));
+                out.push(target(name, DType::I8, vec![shape[1], shape[0]], Make::Transposed));
+            }
+            _ => out.push(target(name, float, shape, Make::Same)),
+        }
+    };
+    let check = |name: &str, shape: &[usize]| -> Result<Option<String>, ModelError> {
+        let Some(found) = find(name) else { return Ok(None) };
+        match weights.shape(&found) {
+            Some((_, s)) if s != shape => Err(fault(format!("tensor `{found}` has shape {s:?}, the configuration says {shape:?}"))),
+            Some((Dtype::F32 | Dtype::F16 | Dtype::BF16, _)) => Ok(Some(found)),
+            Some((dtype, _)) => Err(fault(format!("tensor `{found}` has element type {dtype:?}, expected F32, F16 or BF16"))),
+            None => Ok(None),
+        }
+    };
+    for (name, shape) in expected(config) {
+        let source = check(&name, &shape)?.ok_or_else(|| fault(format!("tensor `{name}` is missing; the file has {}", sample(weights))))?;
+        add(name, shape, source);
+    }
+    let shape = vec![config.vocabulary, config.width];
+    match check("lm_head.weight", &shape)? {
+        Some(source) if !config.tied => add("head".to_owned(), shape, source),
+        None if !config.tied => return Err(fault("`tie_word_embeddings` is false, but tensor `lm_head.weight` is missing".to_owned())),
+        _ if matches!(storage, Storage::I8(_)) => {
+            let source = find("wte.weight").unwrap_or_default();
+            add("head".to_owned(), shape, source);
+        }
+        _ => {}
+    }
+    // single-precision tensors first, so that each one starts at a multiple of its element size
+    out.sort_by_key(|t| std::cmp::Reverse(t.dtype.size()));
+    Ok(out)
+}
+
+fn sample(weights: &Weights) -> String {
+    let names = weights.names();
+    let shown = names.iter().take(3).map(|n| format!("`{n}`")).collect::<Vec<_>>().join(", ");
+    format!("{} tensors, among them {shown}", names.len())
+}
+
+/// Prepares the graph's tensors. `hash` names the checkpoint in the cache; without a `cache` directory, or where it cannot be
+/// written, the converted tensors stay in memory.
+pub(crate) fn prepare(job: &Job<'_>) -> Result<Prepared, ModelError> {
+    let targets = plan(job.config, job.weights, job.storage)?;
+    if let Some(path) = job.weights.path() {
+        if let Some(tensors) = unchanged(&targets, job.weights) {
+            // ONNX Runtime refuses links that leave a directory, and a Hugging Face cache is made of them
+            let real = fs::canonicalize(path)
+                .map_err(|e| ModelError::Checkpoint { place: job.weights.place().to_owned(), message: e.to_string() })?;
+            return Ok(Prepared { tensors, file: WeightFile::Disk(real) });
+        }
+        if let Some(cache) = job.cache {
+            match cached(job, &targets, cache) {
+                Ok(prepared) => return Ok(prepared),
+                Err(e @ ModelError::Checkpoint { .. }) => return Err(e),
+                Err(e) => tracing::warn!("{e}; converting in memory instead, at every start"),
+            }
+        }
+    }
+    let mut bytes = Vec::new();
+    write(&mut bytes, job, &targets).map_err(|e| e.or_checkpoint(job.weights))?;
+    let (tensors, _) = layout(&targets, job);
+    Ok(Prepared { tensors, file: WeightFile::Memory(bytes.into()) })
+}
+
+/// What is converted to what.
+pub(crate) struct Job<'a> {
+    pub(crate) config: &'a Gpt2Config,
+    pub(crate) weights: &'a Weights,
+    pub(crate) storage: Storage,
+    pub(crate) hash: &'a str,
+    pub(crate) cache: Option<&'a Path>,
+}
+
+/// The checkpoint's own tensors, where the graph can use every one as it is.
+fn unchanged(targets: &[Target], weights: &Weights) -> Option<HashMap<String, External>> {
+    let one = |t: &Target| {
+        let (dtype, _) = weights.shape(&t.source)?;
+        let same = t.make == Make::Same && matches!((t.dtype, dtype), (DType::F32, Dtype::F32) | (DType::F16, Dtype::F16));
+        let (offset, length) = weights.position(&t.source)?;
+        same.then(|| (t.name.clone(), External { dtype: t.dtype, shape: t.shape.clone(), offset, length }))
+    };
+    targets.iter().map(one).collect()
+}
+
+/// Opens the converted file, or makes it: under a name of its own, synced, then renamed, so that no half file ever has the final name.
+fn cached(job: &Job<'_>, targets: &[Target], cache: &Path) -> Result<Prepared, ModelError> {
+    let path = cache.join(format!("{}-{}-v{LAYOUT}.safetensors", job.hash, job.storage.name()));
+    let (tensors, header) = layout(targets, job);
+    let whole = header.len() as u64 + tensors.values().map(|t| t.length).sum::<u64>();
+    let good = |path: &Path| {
+        Weights::open(path).is_ok_and(|w| w.note("source") == Some(job.hash)) && fs::metadata(path).is_ok_and(|m| m.len() == whole)
+    };
+    if !good(&path) {
+        let fault = |e: std::io::Error| ModelError::Cache { path: path.clone(), source: e };
+        fs::create_dir_all(cache).map_err(fault)?;
+        let part = tempfile_in(cache, job.hash);
+        let written = File::create_new(&part).map_err(WriteError::Io).and_then(|file| {
+            let mut out = BufWriter::with_capacity(1 << 20, file);
+            write(&mut out, job, targets)?;
+            out.into_inner().map_err(|e| WriteError::Io(e.into_error()))?.sync_all().map_err(WriteError::Io)?;
+            fs::rename(&part, &path).map_err(WriteError::Io)
+        });
+        if let Err(e) = written {
+            // nothing more can be done where even removing fails: the part's name is never trusted
+            let _ = fs::remove_file(&part);
+            return Err(match e {
+                WriteError::Io(e) => fault(e),
+                WriteError::Model(e) => e,
+            });
+        }
+    }
+    let real = fs::canonicalize(&path).map_err(|e| ModelError::Cache { path: path.clone(), source: e })?;
+    Ok(Prepared { tensors, file: WeightFile::Disk(real) })
+}
+
+fn tempfile_in(cache: &Path, hash: &str) -> PathBuf {
+    static COUNT: std::sync::atomic::AtomicU32 = std::sync::atomic::AtomicU32::new(0);
+    let count = COUNT.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+    cache.join(format!("{hash}.{}.{count}.part", std::process::id()))
+}
+
+enum WriteError {
+    Io(std::io::Error),
+    Model(ModelError),
+}
+
+impl WriteError {
+    fn or_checkpoint(self, weights: &Weights) -> ModelError {
+        match self {
+            Self::Io(e) => ModelError::Checkpoint { place: weights.place().to_owned(), message: e.to_string() },
+            Self::Model(e) => e,
+        }
+    }
+}
+
+/// Where each tensor will lie, and the file's header.
+fn layout(targets: &[Target], job: &Job<'_>) -> (HashMap<String, External>, Vec<u8>) {
+    let mut json = BTreeMap::new();
+    let mut at = 0;
+    for t in targets {
+        let length = t.shape.iter().product::<usize>() * t.dtype.size();
+        let dtype = match t.dtype {
+            DType::F32 => "F32",
+            DType::F16 => "F16",
+            DType::I8 => "I8",
+            DType::I64 => "I64",
+        };
+        json.insert(t.name.as_str(), serde_json::json!({"dtype": dtype, "shape": t.shape, "data_offsets": [at, at + length]}));
+        at += length;
+    }
+    json.insert("__metadata__", serde_json::json!({"format": "pt", "source": job.hash, "storage": job.storage.name(), "layout": LAYOUT}));
+    let mut text = serde_json::json!(json).to_string().into_bytes();
+    // the data starts at a multiple of 64 bytes
+    text.resize((8 + text.len()).next_multiple_of(64) - 8, b' ');
+    let mut header = (text.len() as u64).to_le_bytes().to_vec();
+    header.extend(text);
+    let mut offset = header.len() as u64;
+    let place = |t: &Target| {
+        let length = (t.shape.iter().product::<usize>() * t.dtype.size()) as u64;
+        offset += length;
+        (t.name.clone(), External { dtype: t.dtype, shape: t.shape.clone(), offset: offset - length, length })
+    };
+    (targets.iter().map(place).collect(), header)
+}
+
+fn write(out: &mut impl Write, job: &Job<'_>, targets: &[Target]) -> Result<(), WriteError> {
+    out.write_all(&layout(targets, job).1).map_err(WriteError::Io)?;
+    for target in targets {
+        let values = job.weights.read(&target.source).map_err(WriteError::Model)?;
+        if let Some(bad) = values.iter().find(|v| !v.is_finite()) {
+            let message = format!("tensor `{}` holds {bad}, expected finite numbers", target.source);
+            return Err(WriteError::Model(ModelError::Checkpoint { place: job.weights.place().to_owned(), message }));
+        }
+        out.write_all(&convert(target, &values, job.storage)).map_err(WriteError::Io)?;
+    }
+    out.flush().map_err(WriteError::Io)
+}
+
+fn convert<'a>(target: &Target, values: &'a [f32], storage: Storage) -> Cow<'a, [u8]> {
+    let bits = if let Storage::I8(bits) = storage { bits } else { Bits::Eight };
+    let floats = |v: &[f32]| v.iter().flat_map(|x| x.to_le_bytes()).collect::<Vec<u8>>();
+    let bytes = |v: Vec<i8>| v.into_iter().map(|x| x as u8).collect::<Vec<u8>>();
+    Cow::Owned(match target.make {
+        Make::Same if target.dtype == DType::F16 => values.iter().flat_map(|&x| f16::from_f32(x).to_le_bytes()).collect(),
+        Make::Same => floats(values),
+        Make::Columns => bytes(quantize::columns(values, target.shape[1], bits).0),
+        Make::ColumnScales => floats(&quantize::columns(values, target.shape[0], bits).1),
+        Make::Transposed => bytes(quantize::rows_transposed(values, target.shape[0], bits).0),
+        Make::RowScales => floats(&quantize::rows_transposed(values, values.len() / target.shape[0], bits).1),
+    })
+}

@@ -1,0 +1,248 @@
+//! The scoring graph of a GPT-2, ending in the statistics head.
+//!
+//! Inputs: `input_ids` (B,T) padded on the right, `rows` (K,M) flat positions to score, `targets` (K,M) the tokens that follow them.
+//! Output: `scores` (K,M,4): surprisal, rank, entropy, variance. No mask: causal attention never lets a position see what follows it.
+//! Logits exist for one chunk of M rows at a time.
+
+use super::{
+    config::{Activation, Gpt2Config},
+    onnx::{Attr, DType, External, Graph, Op},
+};
+use std::collections::HashMap;
+
+/// Which kernels a graph is written for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Flavour {
+    /// Single precision on the CPU, our own statistics operator.
+    CpuF32,
+    /// Whole numbers on the CPU, our own operators around each product.
+    CpuI8,
+    /// Half precision through ONNX operators only, as on CUDA.
+    Half,
+    /// Single precision through ONNX operators only: the same graph as `Half`, where it can be checked without CUDA.
+    Plain,
+}
+
+impl Flavour {
+    fn own_operators(self) -> bool {
+        matches!(self, Self::CpuF32 | Self::CpuI8)
+    }
+
+    fn float(self) -> DType {
+        if self == Self::Half { DType::F16 } else { DType::F32 }
+    }
+}
+
+/// Name of the weights' file inside a graph, where the weights are in memory.
+pub(crate) const IN_MEMORY: &str = "weights";
+
+/// What a graph is written from.
+pub(crate) struct Plan<'a> {
+    pub(crate) config: &'a Gpt2Config,
+    pub(crate) tensors: &'a HashMap<String, External>,
+    /// File name of the weights.
+    pub(crate) location: &'a str,
+    pub(crate) flavour: Flavour,
+}
+
+/// The scoring graph as an ONNX file without weights.
+pub(crate) fn scoring(plan: &Plan<'_>) -> Vec<u8> {
+    let mut writer = Writer { graph: Graph::new("main"), plan };
+    let hidden = writer.trunk();
+    writer.head(&hidden);
+    writer.graph.encode()
+}
+
+struct Writer<'a> {
+    graph: Graph,
+    plan: &'a Plan<'a>,
+}
+
+impl Writer<'_> {
+    fn tensor(&mut self, name: &str) -> String {
+        match self.plan.tensors.get(name) {
+            Some(tensor) => self.graph.external(name, tensor, self.plan.location),
+            // the plan holds every tensor that its configuration asks for; an empty name would be refused by ONNX Runtime
+            None => String::new(),
+        }
+    }
+
+    fn epsilon<'o>(&self, op: Op<'o>) -> Op<'o> {
+        op.with("epsilon", Attr::Float(self.plan.config.epsilon))
+    }
+
+    /// Embedding and layers: `input_ids` -> final normalised hidden states (B,T,C).
+    fn trunk(&mut self) -> String {
+        let g = &mut self.graph;
+        let ids = g.input("input_ids", DType::I64, &["B", "T"]);
+        let shape = g.op(Op::onnx("Shape"), &[&ids]);
+        let (zero, one, two) = (g.ints(&[0]), g.ints(&[1]), g.ints(&[2]));
+        let length = g.op(Op::onnx("Slice"), &[&shape, &one, &two]);
+        let (wte, wpe) = (self.tensor("wte.weight"), self.tensor("wpe.weight"));
+        let g = &mut self.graph;
+        let token = g.op(Op::onnx("Gather"), &[&wte, &ids]);
+        // a Gather over a Range fails at run time: RUNTIME
+        let position = g.op(Op::onnx("Slice"), &[&wpe, &zero, &length, &zero]);
+        let mut stream = g.op(Op::onnx("Add"), &[&token, &position]);
+        let (gamma, beta) = (self.tensor("h.0.ln_1.weight"), self.tensor("h.0.ln_1.bias"));
+        let op = self.epsilon(Op::onnx("LayerNormalization"));
+        let mut normal = self.graph.op(op, &[&stream, &gamma, &beta]);
+        for layer in 0..self.plan.config.layers {
+            let h = format!("h.{layer}");
+            let attended = self.attention(layer, &normal);
+            (normal, stream) = self.add_normalise(&attended, &stream, &format!("{h}.ln_2"));
+            let inner = self.linear(&normal, &format!("{h}.mlp.c_fc"), Some(self.plan.config.activation));
+            let out = self.linear(&inner, &format!("{h}.mlp.c_proj"), None);
+            let next = if layer + 1 == self.plan.config.layers { "ln_f".to_owned() } else { format!("h.{}.ln_1", layer + 1) };
+            (normal, stream) = self.add_normalise(&out, &stream, &next);
+        }
+        normal
+    }
+
+    /// (x + residual) normalised, and the sum itself.
+    fn add_normalise(&mut self, x: &str, residual: &str, norm: &str) -> (String, String) {
+        let (gamma, beta) = (self.tensor(&format!("{norm}.weight")), self.tensor(&format!("{norm}.bias")));
+        let op = self.epsilon(Op::contrib("SkipLayerNormalization"));
+        let mut out = self.graph.node(op, &[x, residual, &gamma, &beta], 4);
+        let sum = out.pop().unwrap_or_default();
+        (out.swap_remove(0), sum)
+    }
+
+    fn attention(&mut self, layer: usize, x: &str) -> String {
+        let config = self.plan.config;
+        let mut scale = if config.scale_attention { 1. / ((config.width / config.heads) as f32).sqrt() } else { 1. };
+        if config.scale_by_layer {
+            scale /= (layer + 1) as f32;
+        }
+        let causal = |op: Op<'static>| {
+            op.with("num_heads", Attr::Int(config.heads as i64)).with("unidirectional", Attr::Int(1)).with("scale", Attr::Float(scale))
+        };
+        let name = format!("h.{layer}.attn");
+        let mixed = if self.plan.flavour == Flavour::CpuI8 {
+            let qkv = self.linear(x, &format!("{name}.c_attn"), None);
+            let split = Op::onnx("Split").with("axis", Attr::Int(-1)).with("num_outputs", Attr::Int(3));
+            let parts = self.graph.node(split, &[&qkv], 3);
+            self.graph.op(causal(Op::contrib("MultiHeadAttention")), &[&parts[0], &parts[1], &parts[2]])
+        } else {
+            let (weight, bias) = (self.tensor(&format!("{name}.c_attn.weight")), self.tensor(&format!("{name}.c_attn.bias")));
+            self.graph.op(causal(Op::contrib("Attention")), &[x, &weight, &bias])
+        };
+        self.linear(&mixed, &format!("{name}.c_proj"), None)
+    }
+
+    /// x W + b, then the activation if one is given.
+    fn linear(&mut self, x: &str, name: &str, activation: Option<Activation>) -> String {
+        let (weight, bias) = (self.tensor(&format!("{name}.weight")), self.tensor(&format!("{name}.bias")));
+        if self.plan.flavour == Flavour::CpuI8 {
+            let scale = self.tensor(&format!("{name}.weight.scale"));
+            let (y, top) = product(&mut self.graph, x, &weight, &scale);
+            let fused = activation == Some(Activation::GeluTanh);
+            let op = Op::own(if fused { "ScaleBiasGelu" } else { "ScaleBias" });
+            let out = self.graph.op(op, &[&y, &top, &bias]);
+            return if fused { out } else { self.activate(&out, activation) };
+        }
+        let y = self.graph.op(Op::onnx("MatMul"), &[x, &weight]);
+        if activation == Some(Activation::GeluTanh) {
+            return self.graph.op(Op::contrib("FastGelu"), &[&y, &bias]);
+        }
+        let out = self.graph.op(Op::onnx("Add"), &[&y, &bias]);
+        self.activate(&out, activation)
+    }
+
+    fn activate(&mut self, x: &str, activation: Option<Activation>) -> String {
+        let g = &mut self.graph;
+        match activation {
+            None => x.to_owned(),
+            Some(Activation::GeluTanh) => g.op(Op::contrib("FastGelu"), &[x]),
+            Some(Activation::Gelu) => g.op(Op::contrib("Gelu"), &[x]),
+            Some(Activation::Relu) => g.op(Op::onnx("Relu"), &[x]),
+            Some(Activation::Tanh) => g.op(Op::onnx("Tanh"), &[x]),
+            Some(Activation::Silu) => g.op(Op::contrib("QuickGelu").with("alpha", Attr::Float(1.)), &[x]),
+            Some(Activation::QuickGelu) => g.op(Op::contrib("QuickGelu").with("alpha", Attr::Float(1.702)), &[x]),
+        }
+    }
+
+    /// Gathers the rows to score and scans them chunk by chunk.
+    fn head(&mut self, hidden: &str) {
+        let width = self.plan.config.width.to_string();
+        let flat_shape = self.graph.ints(&[-1, self.plan.config.width as i64]);
+        let flat = self.graph.op(Op::onnx("Reshape"), &[hidden, &flat_shape]);
+        let rows = self.graph.input("rows", DType::I64, &["K", "M"]);
+        let targets = self.graph.input("targets", DType::I64, &["K", "M"]);
+        let chunks = self.graph.op(Op::onnx("Gather"), &[&flat, &rows]);
+        let body = self.scan_body(&width);
+        let scan = Op::onnx("Scan").with("num_scan_inputs", Attr::Int(2)).with("body", Attr::Graph(body));
+        self.graph.named(scan, &[&chunks, &targets], &["scores"]);
+        self.graph.output("scores", DType::F32, &["K", "M", "4"]);
+    }
+
+    fn scan_body(&mut self, width: &str) -> Graph {
+        let untied = self.plan.tensors.contains_key("head");
+        let head = if untied { self.tensor("head") } else { "wte.weight".to_owned() };
+        let scale = if self.plan.flavour == Flavour::CpuI8 { self.tensor("head.scale") } else { String::new() };
+        let mut body = Graph::new("head");
+        let hidden = body.input("chunk_hidden", self.plan.flavour.float(), &["M", width]);
+        let targets = body.input("chunk_targets", DType::I64, &["M"]);
+        let (logits, top) = if self.plan.flavour == Flavour::CpuI8 {
+            product(&mut body, &hidden, &head, &scale)
+        } else {
+            let transposed = Op::contrib("FusedMatMul").with("transB", Attr::Int(1));
+            (body.op(transposed, &[&hidden, &head]), String::new())
+        };
+        let scores = if self.plan.flavour.own_operators() {
+            let scale = if top.is_empty() { ones_like(&mut body, &targets) } else { top };
+            body.op(Op::own("RowStatistics"), &[&logits, &targets, &scale])
+        } else {
+            statistics(&mut body, &logits, &targets)
+        };
+        body.named(Op::onnx("Identity"), &[&scores], &["chunk_scores"]);
+        body.output("chunk_scores", DType::F32, &["M", "4"]);
+        body
+    }
+}
+
+/// Row-scaled product of whole numbers: x (..,C) and a weight (C,N) with a scale for each column -> (..,N) still to be multiplied by the
+/// second result (..,1). Each row has its own scale, so that a text's numbers do not depend on the texts beside it.
+fn product(g: &mut Graph, x: &str, weight: &str, scale: &str) -> (String, String) {
+    let quantised = g.node(Op::own("QuantizeRows"), &[x], 2);
+    let (step, middle) = (g.scalar(1. / 127.), g.byte(128));
+    let y = g.op(Op::contrib("MatMulIntegerToFloat"), &[&quantised[0], weight, &step, scale, &middle]);
+    (y, quantised[1].clone())
+}
+
+fn ones_like(g: &mut Graph, targets: &str) -> String {
+    let shape = g.op(Op::onnx("Shape"), &[targets]);
+    let one = g.scalar(1.);
+    g.op(Op::onnx("Expand"), &[&one, &shape])
+}
+
+/// The statistics of a chunk by ONNX operators alone, in single precision: logits (M,V), targets (M) -> (M,4).
+fn statistics(g: &mut Graph, logits: &str, targets: &str) -> String {
+    let float = |g: &mut Graph, x: &str| g.op(Op::onnx("Cast").with("to", Attr::Int(DType::F32 as i64)), &[x]);
+    let axis = g.ints(&[-1]);
+    let keep = |name: &'static str| Op::onnx(name).with("keepdims", Attr::Int(1));
+    let logits = float(g, logits);
+    let top = g.op(keep("ReduceMax"), &[&logits, &axis]);
+    let d = g.op(Op::onnx("Sub"), &[&logits, &top]);
+    let e = g.op(Op::onnx("Exp"), &[&d]);
+    let z = g.op(keep("ReduceSum"), &[&e, &axis]);
+    let ed = g.op(Op::onnx("Mul"), &[&e, &d]);
+    let a = g.op(keep("ReduceSum"), &[&ed, &axis]);
+    let edd = g.op(Op::onnx("Mul"), &[&ed, &d]);
+    let b = g.op(keep("ReduceSum"), &[&edd, &axis]);
+    let column = g.op(Op::onnx("Unsqueeze"), &[targets, &axis]);
+    let at = g.op(Op::onnx("GatherElements").with("axis", Attr::Int(-1)), &[&d, &column]);
+    let ln_z = g.op(Op::onnx("Log"), &[&z]);
+    let surprisal = g.op(Op::onnx("Sub"), &[&ln_z, &at]);
+    let above = g.op(Op::onnx("Greater"), &[&d, &at]);
+    let above = float(g, &above);
+    let count = g.op(keep("ReduceSum"), &[&above, &axis]);
+    let one = g.scalar(1.);
+    let rank = g.op(Op::onnx("Add"), &[&count, &one]);
+    let mean = g.op(Op::onnx("Div"), &[&a, &z]);
+    let entropy = g.op(Op::onnx("Sub"), &[&ln_z, &mean]);
+    let square = g.op(Op::onnx("Mul"), &[&mean, &mean]);
+    let second = g.op(Op::onnx("Div"), &[&b, &z]);
+    let variance = g.op(Op::onnx("Sub"), &[&second, &square]);
+    g.op(Op::onnx("Concat").with("axis", Attr::Int(-1)), &[&surprisal, &rank, &entropy, &variance])
+}

@@ -1,0 +1,262 @@
+//! The inner loops over rows of numbers, compiled for each level of vector instructions and chosen at run time.
+//!
+//! Plain arithmetic on fixed-size blocks that the compiler turns into vector code; no intrinsics, no allocation.
+
+/// Numbers worked on side by side: one AVX-512 register.
+const LANES: usize = 16;
+
+/// What one row of logits says of one token.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(crate) struct RowStatistics {
+    /// Nats.
+    pub(crate) surprisal: f32,
+    /// 1-based.
+    pub(crate) rank: u32,
+    /// Nats.
+    pub(crate) entropy: f32,
+    /// Nats squared.
+    pub(crate) variance: f32,
+}
+
+/// Defines `$name`, which runs `$body::<FMA>` compiled for the widest vectors that this processor has.
+macro_rules! vectorised {
+    ($(#[$doc:meta])* fn $name:ident($($arg:ident: $type:ty),*) $(-> $result:ty)? = $body:ident) => {
+        $(#[$doc])*
+        pub(crate) fn $name($($arg: $type),*) $(-> $result)? {
+            #[cfg(target_arch = "x86_64")]
+            {
+                #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx2,fma")]
+                fn wide($($arg: $type),*) $(-> $result)? {
+                    $body::<true>($($arg),*)
+                }
+                #[target_feature(enable = "avx2,fma")]
+                fn medium($($arg: $type),*) $(-> $result)? {
+                    $body::<true>($($arg),*)
+                }
+                use std::is_x86_feature_detected as has;
+                if has!("avx512f") && has!("avx512bw") && has!("avx512dq") && has!("avx512vl") && has!("avx2") && has!("fma") {
+                    // SAFETY: the processor was just asked for each feature that `wide` is compiled with.
+                    #[allow(unsafe_code)]
+                    return unsafe { wide($($arg),*) };
+                }
+                if has!("avx2") && has!("fma") {
+                    // SAFETY: as above, for `medium`.
+                    #[allow(unsafe_code)]
+                    return unsafe { medium($($arg),*) };
+                }
+            }
+            $body::<{ cfg!(target_arch = "aarch64") }>($($arg),*)
+        }
+    };
+}
+
+vectorised! {
+    /// Surprisal, rank, entropy and variance of `target` in a row of logits times `scale` (positive), in two passes over the row:
+    /// with m the largest logit and d = l - m, Z = sum e^d, A = sum e^d d, B = sum e^d d^2, the entropy is ln Z - A/Z and the
+    /// variance of the surprisal B/Z - (A/Z)^2. Sums run in f32 over blocks and in f64 over the row.
+    fn row_statistics(logits: &[f32], target: usize, scale: f32) -> RowStatistics = row_statistics_body
+}
+
+vectorised! {
+    /// One row to unsigned bytes about 128, scaled by its largest magnitude, which is returned (at least 1e-9):
+    /// `row ~ (bytes - 128) / 127 * largest`.
+    fn quantize_row(row: &[f32], bytes: &mut [u8]) -> f32 = quantize_row_body
+}
+
+vectorised! {
+    /// `out = y * scale + bias`.
+    fn scale_bias(y: &[f32], scale: f32, bias: &[f32], out: &mut [f32]) = scale_bias_body
+}
+
+vectorised! {
+    /// `out = gelu(y * scale + bias)` with the tanh form that GPT-2 uses.
+    fn scale_bias_gelu(y: &[f32], scale: f32, bias: &[f32], out: &mut [f32]) = scale_bias_gelu_body
+}
+
+/// a * b + c, in one rounding where the processor has the instruction.
+#[inline(always)]
+fn fma<const FMA: bool>(a: f32, b: f32, c: f32) -> f32 {
+    if FMA { a.mul_add(b, c) } else { a * b + c }
+}
+
+/// e^x for x in [-87, 87], relative error below 2e-7: 2^n times a polynomial of degree 6 on [-ln 2 / 2, ln 2 / 2] (Cody and Waite).
+#[inline(always)]
+fn exp<const FMA: bool>(x: f32) -> f32 {
+    // adding 1.5 * 2^23 rounds to a whole number and leaves it in the low bits
+    const ROUND: f32 = 12_582_912.;
+    let shifted = fma::<FMA>(x, std::f32::consts::LOG2_E, ROUND);
+    let n = shifted - ROUND;
+    let r = fma::<FMA>(n, -0.693_359_4, x);
+    let r = fma::<FMA>(n, 2.121_944_4e-4, r);
+    let mut p = 1.388_889e-3;
+    for c in [8.333_334e-3, 4.166_666_8e-2, 0.166_666_67, 0.5, 1., 1.] {
+        p = fma::<FMA>(p, r, c);
+    }
+    let exponent = (shifted.to_bits() as i32).wrapping_sub(ROUND.to_bits() as i32).wrapping_add(127) << 23;
+    p * f32::from_bits(exponent as u32)
+}
+
+#[inline(always)]
+fn largest(row: &[f32], of: impl Fn(f32) -> f32) -> f32 {
+    let mut lanes = [f32::NEG_INFINITY; LANES];
+    let (blocks, rest) = row.as_chunks::<LANES>();
+    for block in blocks {
+        for (m, &v) in lanes.iter_mut().zip(block) {
+            let v = of(v);
+            *m = if v > *m { v } else { *m };
+        }
+    }
+    lanes.into_iter().chain(rest.iter().map(|&v| of(v))).fold(f32::NEG_INFINITY, f32::max)
+}
+
+#[inline(always)]
+fn row_statistics_body<const FMA: bool>(logits: &[f32], target: usize, scale: f32) -> RowStatistics {
+    let top = largest(logits, |v| v);
+    let at = logits[target];
+    let (mut z, mut a, mut b) = (0f64, 0f64, 0f64);
+    let mut above = 0u32;
+    for block in logits.chunks(LANES * 128) {
+        let (mut zs, mut az, mut bs, mut counts) = ([0f32; LANES], [0f32; LANES], [0f32; LANES], [0u32; LANES]);
+        let (whole, rest) = block.as_chunks::<LANES>();
+        for part in whole {
+            for i in 0..LANES {
+                let d = (part[i] - top) * scale;
+                let d = if d > -87. { d } else { -87. };
+                let e = exp::<FMA>(d);
+                let ed = e * d;
+                zs[i] += e;
+                az[i] += ed;
+                bs[i] = fma::<FMA>(ed, d, bs[i]);
+                counts[i] += u32::from(part[i] > at);
+            }
+        }
+        for &l in rest {
+            let d = ((l - top) * scale).max(-87.);
+            let e = exp::<FMA>(d);
+            zs[0] += e;
+            az[0] += e * d;
+            bs[0] += e * d * d;
+            counts[0] += u32::from(l > at);
+        }
+        z += zs.iter().map(|&v| f64::from(v)).sum::<f64>();
+        a += az.iter().map(|&v| f64::from(v)).sum::<f64>();
+        b += bs.iter().map(|&v| f64::from(v)).sum::<f64>();
+        above += counts.iter().sum::<u32>();
+    }
+    let mean = a / z;
+    let surprisal = z.ln() - f64::from(at - top) * f64::from(scale);
+    RowStatistics {
+        surprisal: surprisal.max(0.) as f32,
+        rank: 1 + above,
+        entropy: (z.ln() - mean).max(0.) as f32,
+        variance: (b / z - mean * mean).max(0.) as f32,
+    }
+}
+
+#[inline(always)]
+fn quantize_row_body<const FMA: bool>(row: &[f32], bytes: &mut [u8]) -> f32 {
+    let top = largest(row, f32::abs).max(1e-9);
+    let scale = 127. / top;
+    for (byte, &v) in bytes.iter_mut().zip(row) {
+        // the sum rounds to a whole number, which stands in the low byte
+        *byte = fma::<FMA>(v, scale, 12_582_912. + 128.).to_bits() as u8;
+    }
+    top
+}
+
+#[inline(always)]
+fn scale_bias_body<const FMA: bool>(y: &[f32], scale: f32, bias: &[f32], out: &mut [f32]) {
+    for ((o, &v), &b) in out.iter_mut().zip(y).zip(bias) {
+        *o = fma::<FMA>(v, scale, b);
+    }
+}
+
+#[inline(always)]
+fn scale_bias_gelu_body<const FMA: bool>(y: &[f32], scale: f32, bias: &[f32], out: &mut [f32]) {
+    // x/2 (1 + tanh u) = x / (1 + e^-2u), u = sqrt(2/pi) (x + 0.044715 x^3)
+    const C1: f32 = -1.595_769_1;
+    const C3: f32 = -0.071_354_814;
+    for ((o, &v), &b) in out.iter_mut().zip(y).zip(bias) {
+        let x = fma::<FMA>(v, scale, b);
+        let t = x * fma::<FMA>(C3, x * x, C1);
+        let t = if t < 87. { t } else { 87. };
+        let t = if t > -87. { t } else { -87. };
+        *o = x / (1. + exp::<FMA>(t));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn noise(n: usize, seed: u64) -> Vec<f32> {
+        let mut s = seed;
+        let mut next = || {
+            s = s.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+            ((s >> 40) as f32 / (1u64 << 24) as f32) * 16. - 8.
+        };
+        (0..n).map(|_| next()).collect()
+    }
+
+    #[test]
+    fn exp_is_exact_to_2e_7() {
+        let worst =
+            (-8700..=8700).map(|i| i as f32 / 100.).map(|x| (f64::from(exp::<true>(x)) / f64::from(x).exp() - 1.).abs()).fold(0., f64::max);
+        assert!(worst < 2e-7, "worst relative error {worst:e}");
+    }
+
+    #[test]
+    fn row_statistics_match_a_plain_f64_computation() {
+        for (n, scale) in [(1, 1.), (7, 1.), (16, 0.5), (1000, 1.), (50_257, 0.7)] {
+            let row = noise(n, n as u64);
+            let target = n / 3;
+            let l: Vec<f64> = row.iter().map(|&v| f64::from(v) * f64::from(scale)).collect();
+            let top = l.iter().copied().fold(f64::MIN, f64::max);
+            let z: f64 = l.iter().map(|v| (v - top).exp()).sum();
+            let ln = |v: f64| v - top - z.ln();
+            let h: f64 = -l.iter().map(|&v| ln(v).exp() * ln(v)).sum::<f64>();
+            let second: f64 = l.iter().map(|&v| ln(v).exp() * ln(v).powi(2)).sum();
+            let got = row_statistics(&row, target, scale);
+            assert!((f64::from(got.surprisal) + ln(l[target])).abs() < 1e-5, "surprisal, n = {n}");
+            assert!((f64::from(got.entropy) - h).abs() < 1e-5, "entropy, n = {n}");
+            assert!((f64::from(got.variance) - (second - h * h)).abs() < 1e-4, "variance, n = {n}");
+            assert_eq!(got.rank as usize, 1 + row.iter().filter(|&&v| v > row[target]).count(), "rank, n = {n}");
+        }
+    }
+
+    #[test]
+    fn a_certain_row_has_no_entropy_and_no_surprisal() {
+        let mut row = vec![-200.; 100];
+        row[3] = 200.;
+        assert_eq!(row_statistics(&row, 3, 1.), RowStatistics { surprisal: 0., rank: 1, entropy: 0., variance: 0. });
+        assert_eq!(row_statistics(&row, 4, 1.).rank, 2);
+    }
+
+    #[test]
+    fn quantised_rows_come_back_within_half_a_step() {
+        for n in [1, 5, 16, 100, 1024] {
+            let row = noise(n, 3);
+            let mut bytes = vec![0; n];
+            let top = quantize_row(&row, &mut bytes);
+            for (v, b) in row.iter().zip(&bytes) {
+                assert!((v - (f32::from(*b) - 128.) / 127. * top).abs() <= top / 253., "{v} became {b}");
+            }
+        }
+        let mut bytes = [7; 4];
+        assert_eq!(quantize_row(&[0.; 4], &mut bytes), 1e-9);
+        assert_eq!(bytes, [128; 4]);
+    }
+
+    #[test]
+    fn gelu_matches_its_definition_also_far_out() {
+        let x: Vec<f32> = noise(200, 9).into_iter().chain([0., 40., -40., 1e4, -1e4]).collect();
+        let (bias, mut out) = (vec![0.25; x.len()], vec![0.; x.len()]);
+        scale_bias_gelu(&x, 0.5, &bias, &mut out);
+        for (x, got) in x.iter().zip(&out) {
+            let v = f64::from(*x) * 0.5 + 0.25;
+            let u = (2. / std::f64::consts::PI).sqrt() * (v + 0.044_715 * v.powi(3));
+            let want = 0.5 * v * (1. + u.tanh());
+            assert!((f64::from(*got) - want).abs() <= 1e-6 * want.abs().max(1.), "gelu({v}) = {got}, expected {want}");
+        }
+    }
+}

@@ -1,0 +1,110 @@
+//! Finds and loads the ONNX Runtime library, once a process.
+
+use super::ModelError;
+use ort::environment::Environment;
+use std::{
+    env,
+    fs::File,
+    io::Read,
+    path::{Path, PathBuf},
+    sync::{Mutex, PoisonError},
+};
+
+/// The release that the graphs were measured with.
+pub(crate) const VERSION: &str = "1.31.1";
+
+/// The command that gets the library.
+const MEND: &str = "run `make runtime` in Highwater's source directory, or name the library with --onnxruntime or ORT_DYLIB_PATH";
+
+static LOADED: Mutex<Option<(PathBuf, Environment)>> = Mutex::new(None);
+
+/// The process's ONNX Runtime; loads the library at the first call. With `gpu`, a library built for CUDA is preferred.
+pub(crate) fn environment(named: Option<&Path>, gpu: bool) -> Result<(PathBuf, Environment), ModelError> {
+    let mut loaded = LOADED.lock().unwrap_or_else(PoisonError::into_inner);
+    if let Some((path, environment)) = &*loaded {
+        return Ok((path.clone(), environment.clone()));
+    }
+    let path = find(named, gpu)?;
+    let fault = |message: String| ModelError::Runtime { path: Some(path.clone()), message, mend: MEND };
+    whole(&path).map_err(fault)?;
+    let builder = ort::init_from(&path).map_err(|e| fault(format!("cannot be loaded as ONNX Runtime {VERSION}: {e}")))?;
+    let environment = builder.with_name("highwater").with_telemetry(false).build().map_err(|e| fault(format!("does not start: {e}")))?;
+    *loaded = Some((path.clone(), environment.clone()));
+    Ok((path, environment))
+}
+
+/// The search order of CONTRACT: named, environment, beside the executable, `.runtime/` upwards, the user's cache.
+fn find(named: Option<&Path>, gpu: bool) -> Result<PathBuf, ModelError> {
+    let variable = env::var_os("ORT_DYLIB_PATH").filter(|v| !v.is_empty()).map(PathBuf::from);
+    if let Some(path) = named.map(Path::to_owned).or(variable) {
+        let missing = || ModelError::Runtime { path: Some(path.clone()), message: "is no file".into(), mend: MEND };
+        return if path.is_file() { Ok(path) } else { Err(missing()) };
+    }
+    let executable = env::current_exe().ok().and_then(|p| Some(p.canonicalize().ok()?.parent()?.to_owned()));
+    let here = env::current_dir().ok();
+    let cache = super::cache_directory();
+    let upwards = [here.as_deref(), executable.as_deref()].into_iter().flatten().flat_map(Path::ancestors).map(|d| d.join(".runtime"));
+    let places = executable.iter().cloned().chain(upwards).chain(cache.map(|c| c.join("runtime")));
+    for place in places {
+        let gpu_place = gpu.then(|| place.join("gpu"));
+        for directory in gpu_place.into_iter().chain([place]) {
+            if let Some(found) = names().map(|n| directory.join(n)).find(|p| p.is_file()) {
+                return Ok(found);
+            }
+        }
+    }
+    Err(ModelError::Runtime { path: None, message: "ONNX Runtime was not found".into(), mend: MEND })
+}
+
+fn names() -> impl Iterator<Item = String> {
+    let names = if cfg!(target_os = "macos") {
+        [format!("libonnxruntime.{VERSION}.dylib"), "libonnxruntime.dylib".to_owned()]
+    } else if cfg!(windows) {
+        [format!("onnxruntime-{VERSION}.dll"), "onnxruntime.dll".to_owned()]
+    } else {
+        [format!("libonnxruntime.so.{VERSION}"), "libonnxruntime.so".to_owned()]
+    };
+    names.into_iter()
+}
+
+/// Refuses a truncated 64-bit ELF library, which the loader would map and then die on: its section table stands at the end.
+fn whole(path: &Path) -> Result<(), String> {
+    let mut head = [0; 64];
+    let mut file = File::open(path).map_err(|e| format!("cannot be read: {e}"))?;
+    let length = file.metadata().map_err(|e| format!("cannot be read: {e}"))?.len();
+    if file.read_exact(&mut head).is_err() {
+        return Err(format!("is no library: {length} bytes long"));
+    }
+    if head[..5] == *b"\x7fELF\x02" {
+        let number = |at: usize, n: usize| head[at..at + n].iter().rev().fold(0u64, |v, &b| v << 8 | u64::from(b));
+        let end = number(0x28, 8).saturating_add(number(0x3a, 2) * number(0x3c, 2));
+        if end > length {
+            return Err(format!("is truncated: {length} bytes, expected at least {end}"));
+        }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::fs;
+
+    #[test]
+    fn a_missing_a_short_and_a_truncated_library_are_refused_in_one_sentence() {
+        let dir = tempfile::tempdir().unwrap();
+        let message = find(Some(&dir.path().join("none.so")), false).unwrap_err().to_string();
+        assert!(message.contains("none.so is no file") && message.contains("make runtime"), "{message}");
+
+        let short = dir.path().join("short.so");
+        fs::write(&short, b"\x7fELF\x02").unwrap();
+        assert!(whole(&short).unwrap_err().contains("5 bytes"));
+
+        let good = fs::read(find(None, false).unwrap()).unwrap();
+        let cut = dir.path().join("cut.so");
+        fs::write(&cut, &good[..good.len() / 2]).unwrap();
+        assert!(whole(&cut).unwrap_err().contains("truncated"));
+        fs::write(&cut, &good).unwrap();
+        whole(&cut).unwrap();
+    }
+}

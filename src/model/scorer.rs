@@ -1,0 +1,344 @@
+//! A GPT-2 on ONNX Runtime: sessions, windows over long texts, batches by length, worker threads.
+
+use super::{
+    Device, LoadOptions, ModelError, ModelInfo, Precision, Scorer, TokenScores, Tokens,
+    checkpoint::Checkpoint,
+    convert::{self, Prepared, Storage, WeightFile},
+    graph::{self, Flavour},
+    ops,
+    quantize::Bits,
+    runtime,
+    tokenizer::Bpe,
+};
+use ort::{
+    environment::Environment,
+    ep,
+    session::{Session, builder::SessionBuilder},
+    value::TensorRef,
+};
+use std::{
+    num::NonZero,
+    path::Path,
+    sync::{
+        Mutex, PoisonError,
+        atomic::{AtomicUsize, Ordering},
+    },
+    thread,
+};
+
+/// Rows of logits that exist at a time.
+const HEAD_ROWS: usize = 256;
+/// Padded tokens of one run where the user did not say: enough to fill the kernels, few enough to stay in cache.
+const CPU_BATCH: usize = 512;
+const CUDA_BATCH: usize = 16_384;
+
+/// A loaded GPT-2.
+pub(crate) struct Gpt2 {
+    info: ModelInfo,
+    tokenizer: Bpe,
+    sessions: Vec<Session>,
+    end_of_text: u32,
+    batch_tokens: usize,
+}
+
+/// What a device and a precision come to.
+struct Choice {
+    flavour: Flavour,
+    storage: Storage,
+    precision: Precision,
+    cuda: Option<u32>,
+}
+
+impl Choice {
+    fn of(device: Device, precision: Precision) -> Result<Self, ModelError> {
+        let refuse = |what: &str| Err(ModelError::Unsupported(what.to_owned()));
+        let (flavour, storage, precision, cuda) = match (device, precision) {
+            (Device::Cuda(n), Precision::Auto | Precision::Fp16) => (Flavour::Half, Storage::F16, Precision::Fp16, Some(n)),
+            (Device::Cuda(n), Precision::Fp32) => (Flavour::Plain, Storage::F32, Precision::Fp32, Some(n)),
+            (Device::Cuda(_), Precision::Int8) => return refuse("int8 runs on the CPU only; on cuda choose fp16 or fp32"),
+            (_, Precision::Auto | Precision::Int8) => (Flavour::CpuI8, Storage::I8(Bits::of_this_processor()), Precision::Int8, None),
+            (_, Precision::Fp32) => (Flavour::CpuF32, Storage::F32, Precision::Fp32, None),
+            (_, Precision::Fp16) => return refuse("fp16 runs on cuda only; on the CPU choose int8 or fp32"),
+        };
+        Ok(Self { flavour, storage, precision, cuda })
+    }
+}
+
+/// Loads as `options` say. `--device auto` tries CUDA where the library was built for it, and says what it took.
+pub(crate) fn load(options: &LoadOptions) -> Result<Gpt2, ModelError> {
+    let (library, environment) = runtime::environment(options.onnxruntime.as_deref(), options.device != Device::Cpu)?;
+    let checkpoint = Checkpoint::open(&options.source)?;
+    let built_for_cuda = library.parent().is_some_and(|d| d.join("libonnxruntime_providers_cuda.so").is_file());
+    match options.device {
+        Device::Auto if built_for_cuda && options.precision != Precision::Int8 => {
+            let choice = Choice::of(Device::Cuda(0), options.precision)?;
+            match start(&environment, &checkpoint, &choice, options) {
+                Ok((sessions, checkpoint_info)) => return Ok(Gpt2::new(checkpoint, sessions, checkpoint_info, options)),
+                Err(e) => tracing::warn!("CUDA cannot be used, running on the CPU: {e}"),
+            }
+        }
+        Device::Cuda(_) if !built_for_cuda => {
+            let message = "is built for the CPU only, but --device cuda was asked for".to_owned();
+            let mend = "run `make runtime-gpu` in Highwater's source directory, or choose --device cpu";
+            return Err(ModelError::Runtime { path: Some(library), message, mend });
+        }
+        _ => {}
+    }
+    let device = if options.device == Device::Auto { Device::Cpu } else { options.device };
+    let choice = Choice::of(device, options.precision)?;
+    let (sessions, info) = start(&environment, &checkpoint, &choice, options)?;
+    Ok(Gpt2::new(checkpoint, sessions, info, options))
+}
+
+/// Converts the weights, writes the graph and starts one session for each worker.
+fn start(
+    environment: &Environment,
+    checkpoint: &Checkpoint,
+    choice: &Choice,
+    options: &LoadOptions,
+) -> Result<(Vec<Session>, ModelInfo), ModelError> {
+    let cache = super::cache_directory().map(|c| c.join("converted"));
+    let prepared = convert::prepare(&convert::Job {
+        config: &checkpoint.config,
+        weights: &checkpoint.weights,
+        storage: choice.storage,
+        hash: &checkpoint.hash,
+        cache: cache.as_deref(),
+    })?;
+    let workers = if choice.cuda.is_some() { 1 } else { threads(options.threads) };
+    let sessions = (0..workers).map(|_| session(environment, checkpoint, choice, &prepared)).collect::<Result<_, _>>()?;
+    let config = &checkpoint.config;
+    let info = ModelInfo {
+        name: checkpoint.name.clone(),
+        hash: checkpoint.hash.clone(),
+        parameters: convert::parameters(config),
+        vocabulary: config.vocabulary,
+        context: config.context,
+        layers: config.layers,
+        width: config.width,
+        device: choice.cuda.map_or_else(|| "cpu".to_owned(), |n| format!("cuda:{n}")),
+        precision: choice.precision.to_string(),
+        runtime: format!("ONNX Runtime {}", runtime::VERSION),
+    };
+    Ok((sessions, info))
+}
+
+/// Threads to use where the user said `asked`; 0 means one per core.
+fn threads(asked: usize) -> usize {
+    if asked > 0 { asked } else { thread::available_parallelism().map_or(1, NonZero::get) }
+}
+
+fn session(environment: &Environment, checkpoint: &Checkpoint, choice: &Choice, prepared: &Prepared) -> Result<Session, ModelError> {
+    let fault = |e: &dyn std::fmt::Display| ModelError::Session { model: checkpoint.name.clone(), message: e.to_string() };
+    let mut builder = Session::builder(environment).map_err(|e| fault(&e))?;
+    let mut location = graph::IN_MEMORY.to_owned();
+    let set = |builder: SessionBuilder| -> Result<SessionBuilder, ort::Error<SessionBuilder>> {
+        // one thread a session, one text a run: measured faster than one session with all threads
+        builder.with_intra_threads(1)?.with_intra_op_spinning(false)?.with_memory_pattern(false)
+    };
+    builder = set(builder).map_err(|e| fault(&e))?;
+    builder = match &prepared.file {
+        WeightFile::Memory(bytes) => {
+            builder.with_external_initializer_file_in_memory(graph::IN_MEMORY, bytes.clone()).map_err(|e| fault(&e))?
+        }
+        WeightFile::Disk(path) => {
+            location = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+            let folder = path.parent().unwrap_or(Path::new(".")).to_string_lossy().into_owned();
+            builder.with_config_entry("session.model_external_initializers_file_folder_path", folder).map_err(|e| fault(&e))?
+        }
+    };
+    if let Some(device) = choice.cuda {
+        // without `error_on_failure` a provider that does not load is only logged
+        let provider = ep::CUDA::default().with_device_id(device as i32).build().error_on_failure();
+        builder = builder.with_execution_providers([provider]).map_err(|e| fault(&e))?;
+    } else {
+        builder = builder.with_operators(ops::domain().map_err(|e| fault(&e))?).map_err(|e| fault(&e))?;
+    }
+    let plan = graph::Plan { config: &checkpoint.config, tensors: &prepared.tensors, location: &location, flavour: choice.flavour };
+    builder.commit_from_memory(&graph::scoring(&plan)).map_err(|e| fault(&e))
+}
+
+/// A stretch of one text that is scored in one go. Positions count in the sequence end-of-text, token 0, token 1, …
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Window {
+    text: usize,
+    /// First input position.
+    start: usize,
+    /// Number of input positions.
+    len: usize,
+    /// First input position, counted from `start`, whose prediction is kept: it predicts token `start + from`.
+    from: usize,
+}
+
+/// Windows of `context` positions at multiples of half of it; each token is scored once, by the first window that reaches it, so that
+/// it has at least half a context to its left where that much exists.
+fn windows(text: usize, tokens: usize, context: usize) -> impl Iterator<Item = Window> {
+    let stride = (context / 2).max(1);
+    let count = if tokens == 0 { 0 } else { 1 + tokens.saturating_sub(context).div_ceil(stride) };
+    (0..count).map(move |i| {
+        let start = i * stride;
+        let len = context.min(tokens - start);
+        let from = if i == 0 { 0 } else { context - stride };
+        Window { text, start, len, from }
+    })
+}
+
+/// Windows by length, longest first, in groups that pad to at most `budget` tokens.
+fn groups(mut windows: Vec<Window>, budget: usize) -> Vec<Vec<Window>> {
+    windows.sort_by_key(|w| std::cmp::Reverse(w.len));
+    let mut out: Vec<Vec<Window>> = Vec::new();
+    for window in windows {
+        match out.last_mut() {
+            Some(group) if (group.len() + 1) * group[0].len <= budget => group.push(window),
+            _ => out.push(vec![window]),
+        }
+    }
+    out
+}
+
+/// Scores of one window's kept positions: surprisal, rank, entropy, variance.
+type Scored = (Window, Vec<[f32; 4]>);
+
+impl Gpt2 {
+    fn new(checkpoint: Checkpoint, sessions: Vec<Session>, info: ModelInfo, options: &LoadOptions) -> Self {
+        let usual = if info.device == "cpu" { CPU_BATCH } else { CUDA_BATCH };
+        let batch_tokens = if options.batch_tokens > 0 { options.batch_tokens } else { usual };
+        Self { info, tokenizer: checkpoint.tokenizer, sessions, end_of_text: checkpoint.config.end_of_text, batch_tokens }
+    }
+
+    /// Runs all groups, on as many sessions as there are.
+    fn run(&mut self, texts: &[&[u32]], groups: &[Vec<Window>]) -> Result<Vec<Scored>, ModelError> {
+        let next = AtomicUsize::new(0);
+        let failed: Mutex<Option<ModelError>> = Mutex::new(None);
+        let end_of_text = self.end_of_text;
+        let work = |session: &mut Session| {
+            let mut out = Vec::new();
+            while let Some(group) = groups.get(next.fetch_add(1, Ordering::Relaxed)) {
+                match run_group(session, texts, group, end_of_text) {
+                    Ok(scored) => out.extend(scored),
+                    Err(e) => {
+                        next.store(groups.len(), Ordering::Relaxed);
+                        *failed.lock().unwrap_or_else(PoisonError::into_inner) = Some(e);
+                    }
+                }
+            }
+            out
+        };
+        let scored = if groups.len() < 2 || self.sessions.len() < 2 {
+            self.sessions.first_mut().map(work).unwrap_or_default()
+        } else {
+            let work = &work;
+            thread::scope(|scope| {
+                let threads: Vec<_> = self.sessions.iter_mut().map(|s| scope.spawn(move || work(s))).collect();
+                threads.into_iter().flat_map(|t| t.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))).collect()
+            })
+        };
+        match failed.into_inner().unwrap_or_else(PoisonError::into_inner) {
+            Some(e) => Err(e),
+            None => Ok(scored),
+        }
+    }
+}
+
+impl Scorer for Gpt2 {
+    fn info(&self) -> &ModelInfo {
+        &self.info
+    }
+
+    fn tokenize(&self, text: &str) -> Result<Tokens, ModelError> {
+        self.tokenizer.encode(text)
+    }
+
+    fn score(&mut self, texts: &[&[u32]]) -> Result<Vec<TokenScores>, ModelError> {
+        if let Some(id) = texts.iter().flat_map(|t| t.iter()).find(|&&id| id as usize >= self.info.vocabulary) {
+            return Err(ModelError::Run(format!("token id {id} is outside the vocabulary of {}", self.info.vocabulary)));
+        }
+        let context = self.info.context;
+        let windows = texts.iter().enumerate().flat_map(|(i, t)| windows(i, t.len(), context)).collect();
+        let groups = groups(windows, self.batch_tokens);
+        let mut out: Vec<TokenScores> = texts.iter().map(|t| TokenScores::zeros(t.len())).collect();
+        for (window, scores) in self.run(texts, &groups)? {
+            let into = &mut out[window.text];
+            for (i, [surprisal, rank, entropy, variance]) in scores.into_iter().enumerate() {
+                let at = window.start + window.from + i;
+                into.surprisal[at] = surprisal;
+                into.rank[at] = rank as u32;
+                into.entropy[at] = entropy;
+                into.variance[at] = variance;
+            }
+        }
+        if out.iter().any(|s| s.surprisal.iter().chain(&s.entropy).chain(&s.variance).any(|v| !v.is_finite())) {
+            return Err(ModelError::Run(
+                "the model gave numbers that are not finite; its weights may be damaged, or too large for this precision".into(),
+            ));
+        }
+        Ok(out)
+    }
+}
+
+/// Runs windows padded to the longest, which comes first.
+fn run_group(session: &mut Session, texts: &[&[u32]], group: &[Window], end_of_text: u32) -> Result<Vec<Scored>, ModelError> {
+    let fault = |e: ort::Error| ModelError::Run(e.to_string());
+    let width = group.first().map_or(0, |w| w.len);
+    let mut ids = vec![i64::from(end_of_text); group.len() * width];
+    let (mut rows, mut targets) = (Vec::new(), Vec::new());
+    for (b, window) in group.iter().enumerate() {
+        let text = texts[window.text];
+        for i in 0..window.len {
+            let position = window.start + i;
+            if position > 0 {
+                ids[b * width + i] = i64::from(text[position - 1]);
+            }
+            if i >= window.from {
+                rows.push((b * width + i) as i64);
+                targets.push(i64::from(text[position]));
+            }
+        }
+    }
+    let scored = rows.len();
+    let chunks = scored.div_ceil(HEAD_ROWS);
+    let per_chunk = scored.div_ceil(chunks);
+    rows.resize(chunks * per_chunk, 0);
+    targets.resize(chunks * per_chunk, 0);
+    let inputs = ort::inputs![
+        "input_ids" => TensorRef::from_array_view(([group.len(), width], ids.as_slice())).map_err(fault)?,
+        "rows" => TensorRef::from_array_view(([chunks, per_chunk], rows.as_slice())).map_err(fault)?,
+        "targets" => TensorRef::from_array_view(([chunks, per_chunk], targets.as_slice())).map_err(fault)?,
+    ];
+    let outputs = session.run(inputs).map_err(fault)?;
+    let (_, scores) = outputs["scores"].try_extract_tensor::<f32>().map_err(fault)?;
+    let mut scores = scores.as_chunks::<4>().0.iter().copied();
+    Ok(group.iter().map(|&w| (w, scores.by_ref().take(w.len - w.from).collect())).collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_token_is_scored_once_with_half_a_context_before_it() {
+        for context in [2, 3, 8, 64] {
+            for tokens in 0..300 {
+                let mut seen = vec![0; tokens];
+                for w in windows(0, tokens, context) {
+                    assert!(w.len <= context && w.start + w.len <= tokens, "{w:?} of {tokens} in {context}");
+                    for i in w.from..w.len {
+                        seen[w.start + i] += 1;
+                        assert!(w.start == 0 || i >= context / 2, "{w:?} leaves token {} with {i} before it", w.start + i);
+                    }
+                }
+                assert!(seen.iter().all(|&n| n == 1), "{tokens} tokens in windows of {context}: {seen:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn groups_keep_every_window_and_the_budget() {
+        let all: Vec<Window> = (1..50).map(|n| Window { text: n, start: 0, len: 1 + n * 7 % 40, from: 0 }).collect();
+        let groups = groups(all.clone(), 64);
+        assert!(groups.iter().all(|g| g.len() == 1 || g.len() * g[0].len <= 64));
+        let mut kept: Vec<Window> = groups.into_iter().flatten().collect();
+        kept.sort_by_key(|w| w.text);
+        assert_eq!(kept, all);
+    }
+}

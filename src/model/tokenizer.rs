@@ -1,0 +1,60 @@
+//! The checkpoint's tokenizer: text to ids with byte offsets. Special tokens written in a text are plain text here.
+
+use super::{ModelError, Tokens};
+use std::collections::HashMap;
+use tokenizers::{
+    Tokenizer,
+    models::bpe::{BPE, Merges, Vocab},
+    pre_tokenizers::byte_level::ByteLevel,
+};
+
+/// A byte-level BPE.
+pub(crate) struct Bpe(Tokenizer);
+
+impl Bpe {
+    /// From `tokenizer.json`; `place` names it in errors.
+    pub(crate) fn from_json(json: &[u8], place: &str) -> Result<Self, ModelError> {
+        Tokenizer::from_bytes(json).map(Self::plain).map_err(|e| fault(place, format!("is no valid tokenizer: {e}")))
+    }
+
+    /// From `vocab.json` and `merges.txt`, as GPT-2 was published.
+    pub(crate) fn from_vocabulary(vocabulary: &[u8], merges: &[u8], place: &str) -> Result<Self, ModelError> {
+        let vocabulary: HashMap<String, u32> =
+            serde_json::from_slice(vocabulary).map_err(|e| fault(place, format!("vocab.json is not a map of tokens to ids: {e}")))?;
+        let text = std::str::from_utf8(merges).map_err(|e| fault(place, format!("merges.txt is not UTF-8: {e}")))?;
+        let pair = |(i, line): (usize, &str)| {
+            let (a, b) = line.split_once(' ').ok_or_else(|| fault(place, format!("merges.txt line {}: expected two tokens", i + 1)))?;
+            Ok((a.to_owned(), b.to_owned()))
+        };
+        let lines = text.lines().enumerate().filter(|(i, l)| !l.is_empty() && !(*i == 0 && l.starts_with("#version")));
+        let merges: Merges = lines.map(pair).collect::<Result<_, ModelError>>()?;
+        let bpe = BPE::builder().vocab_and_merges(vocabulary.into_iter().collect::<Vocab>(), merges).build();
+        let mut tokenizer = Tokenizer::new(bpe.map_err(|e| fault(place, format!("vocab.json and merges.txt do not fit together: {e}")))?);
+        tokenizer.with_pre_tokenizer(Some(ByteLevel::new(false, true, true)));
+        Ok(Self::plain(tokenizer))
+    }
+
+    fn plain(mut tokenizer: Tokenizer) -> Self {
+        tokenizer.set_encode_special_tokens(true);
+        tokenizer.with_padding(None);
+        // removing a truncation that may not even be there cannot fail
+        let _ = tokenizer.with_truncation(None);
+        Self(tokenizer)
+    }
+
+    /// Largest id plus one.
+    pub(crate) fn size(&self) -> usize {
+        self.0.get_vocab(true).into_values().max().map_or(0, |id| id as usize + 1)
+    }
+
+    /// Ids of a text and the bytes that each one stands for.
+    pub(crate) fn encode(&self, text: &str) -> Result<Tokens, ModelError> {
+        let encoding = self.0.encode(text, false).map_err(|e| ModelError::Run(format!("the tokenizer failed: {e}")))?;
+        let offsets = encoding.get_offsets().iter().map(|&(a, b)| (a as u32, b as u32)).collect();
+        Ok(Tokens { ids: encoding.get_ids().to_vec(), offsets })
+    }
+}
+
+fn fault(place: &str, message: String) -> ModelError {
+    ModelError::Checkpoint { place: place.to_owned(), message }
+}

@@ -1,0 +1,126 @@
+//! Per-token numbers against `transformers` (tests/data/make_parity.py wrote the expected ones), and the model layer's own promises.
+
+use highwater::model::{self, Device, LoadOptions, ModelSource, Precision, Scorer, TokenScores};
+use serde::Deserialize;
+use std::{fs, path::PathBuf};
+
+/// Worst difference allowed in single precision, nats (nats squared for the variance).
+const FP32: f64 = 1e-4;
+/// The same for a text's mean surprisal in int8.
+const INT8_MEAN: f64 = 0.05;
+
+#[derive(Deserialize)]
+struct Expected {
+    cases: Vec<Case>,
+}
+
+#[derive(Deserialize)]
+struct Case {
+    name: String,
+    text: String,
+    ids: Vec<u32>,
+    surprisal: Vec<f64>,
+    rank: Vec<u32>,
+    entropy: Vec<f64>,
+    variance: Vec<f64>,
+    /// (place, lowest, highest) where another logit lies so near that the rank may differ.
+    near_ties: Vec<(usize, u32, u32)>,
+}
+
+fn parity() -> PathBuf {
+    PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/data/parity")
+}
+
+fn checkpoints() -> Vec<PathBuf> {
+    let mut all: Vec<PathBuf> = fs::read_dir(parity()).unwrap().map(|e| e.unwrap().path()).filter(|p| p.join("expected.json").exists()).collect();
+    all.sort();
+    assert!(all.len() >= 10, "only {} checkpoints in {}", all.len(), parity().display());
+    all
+}
+
+fn load(source: ModelSource, precision: Precision) -> Box<dyn Scorer> {
+    model::load(&LoadOptions { source, device: Device::Cpu, precision, threads: 2, ..LoadOptions::default() }).unwrap()
+}
+
+fn cases(checkpoint: &std::path::Path) -> Vec<Case> {
+    serde_json::from_slice::<Expected>(&fs::read(checkpoint.join("expected.json")).unwrap()).unwrap().cases
+}
+
+fn score(scorer: &mut dyn Scorer, texts: &[&[u32]]) -> Vec<TokenScores> {
+    scorer.score(texts).unwrap()
+}
+
+fn worst(got: &[f32], expected: &[f64]) -> f64 {
+    assert_eq!(got.len(), expected.len());
+    got.iter().zip(expected).map(|(g, e)| (f64::from(*g) - e).abs()).fold(0., f64::max)
+}
+
+#[test]
+fn fp32_matches_transformers_on_every_kind_of_checkpoint() {
+    for path in checkpoints() {
+        let mut scorer = load(ModelSource::Directory(path.clone()), Precision::Fp32);
+        for case in cases(&path) {
+            let place = format!("{} / {}", path.file_name().unwrap().display(), case.name);
+            let tokens = scorer.tokenize(&case.text).unwrap();
+            assert_eq!(tokens.ids, case.ids, "{place}: ids");
+            let got = score(&mut *scorer, &[&tokens.ids]).remove(0);
+            let (s, h, v) = (worst(&got.surprisal, &case.surprisal), worst(&got.entropy, &case.entropy), worst(&got.variance, &case.variance));
+            println!("{place}: worst difference in surprisal {s:.1e}, entropy {h:.1e}, variance {v:.1e}");
+            assert!(s < FP32 && h < FP32 && v < 10. * FP32, "{place}: surprisal {s:e}, entropy {h:e}, variance {v:e}");
+            for (i, (&got, &expected)) in got.rank.iter().zip(&case.rank).enumerate() {
+                let tie = case.near_ties.iter().any(|&(at, low, high)| at == i && (low..=high).contains(&got));
+                assert!(got == expected || tie, "{place}: rank of token {i} is {got}, expected {expected}");
+            }
+        }
+    }
+}
+
+#[test]
+fn int8_stays_near_fp32() {
+    for path in checkpoints() {
+        let mut scorer = load(ModelSource::Directory(path.clone()), Precision::Int8);
+        for case in cases(&path) {
+            let got = score(&mut *scorer, &[&case.ids]).remove(0);
+            let n = case.ids.len().max(1) as f64;
+            let difference = (got.surprisal.iter().map(|&s| f64::from(s)).sum::<f64>() - case.surprisal.iter().sum::<f64>()) / n;
+            assert!(difference.abs() < INT8_MEAN, "{} / {}: mean surprisal off by {difference}", path.display(), case.name);
+        }
+    }
+}
+
+#[test]
+fn a_batch_of_n_equals_n_singles() {
+    for precision in [Precision::Int8, Precision::Fp32] {
+        let mut scorer = load(ModelSource::Directory(parity().join("plain")), precision);
+        let cases = cases(&parity().join("plain"));
+        let lists: Vec<&[u32]> = cases.iter().map(|c| c.ids.as_slice()).chain([&[][..]]).collect();
+        let together = score(&mut *scorer, &lists);
+        for (ids, batch) in lists.iter().zip(&together) {
+            let alone = score(&mut *scorer, &[ids]).remove(0);
+            assert_eq!(&alone.rank, &batch.rank);
+            for (a, b) in alone.surprisal.iter().zip(&batch.surprisal).chain(alone.variance.iter().zip(&batch.variance)) {
+                assert!((a - b).abs() < 1e-5, "{precision}: {a} alone, {b} in a batch");
+            }
+        }
+    }
+}
+
+#[test]
+fn the_embedded_model_prefers_english_to_noise() {
+    let mut scorer = load(ModelSource::Embedded, Precision::Auto);
+    let mut mean = |text: &str| {
+        let ids = scorer.tokenize(text).unwrap().ids;
+        let scores = score(&mut *scorer, &[&ids]).remove(0);
+        scores.surprisal.iter().sum::<f32>() / text.len() as f32
+    };
+    let english = mean("The people of the town came to the meeting and said that they wanted a new school.");
+    let noise = mean("wq3 Zzkv8 ]}x pld0 QQj~ rrt7 vv_k mmxz 8d8f jkj; pqo bbn wee tyy xc9 ooi");
+    assert!(english + 0.5 < noise, "nats per byte: English {english}, noise {noise}");
+}
+
+#[test]
+fn special_tokens_written_in_a_text_are_plain_text() {
+    let scorer = load(ModelSource::Embedded, Precision::Auto);
+    let ids = scorer.tokenize("a <|endoftext|> b").unwrap().ids;
+    assert!(ids.len() > 4, "{ids:?}");
+}
