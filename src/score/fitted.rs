@@ -4,13 +4,16 @@
 //! z = (x - m(T)) / sd(T), m and ln sd each linear in (1, u, u²), u = 1/sqrt(T), and v = ln(T/128); T tokens, held within 8 to 2048.
 
 use super::{Feature, Statistics};
-use crate::stats::{Rows, least_squares, logistic};
+use crate::stats::{Rows, least_squares, logistic, short};
 use serde::{Deserialize, Serialize};
 
 /// Lengths outside these are standardised like these: nothing was fitted there.
 const LENGTHS: (usize, usize) = (8, 2048);
 /// A feature that hardly varies among human texts may not turn rounding into evidence.
 const SMALLEST_SD: f64 = 1e-3;
+/// -E ln |x| of a standard normal x: (ln 2 + Euler's constant) / 2.
+const MEAN_LOG_NORMAL: f64 = 0.635_181_422_730_739;
+const SCORING_STEPS: usize = 12;
 /// Only so that texts of one single length can be fitted.
 const LENGTH_RIDGE: f64 = 1e-9;
 
@@ -118,23 +121,25 @@ impl Term {
     }
 }
 
-/// The human mean and standard deviation of a feature along length: least squares of the value, then of the ln of the squared residual,
-/// moved so that the mean of z² is 1 (Harvey 1976, multiplicative heteroscedasticity).
+/// The human mean and standard deviation of a feature along length: least squares of the value, then the normal likelihood of the
+/// residuals with ln sd linear in the basis, by Fisher scoring from a regression of ln |residual| (Harvey 1976, "Estimating regression
+/// models with multiplicative heteroscedasticity"). Squared residuals are cut at 9, so that one odd text does not set the scale.
 fn standardise(feature: Feature, humans: &[TrainingRow<'_>]) -> Option<Term> {
     let values: Vec<f64> = humans.iter().flat_map(|r| length_basis(r.tokens)).collect();
     let weights: Vec<f64> = humans.iter().map(|r| r.weight).collect();
     let rows = Rows { values: &values, width: 3, weights: &weights };
-    let total: f64 = weights.iter().sum();
+    let ridge = LENGTH_RIDGE * weights.iter().sum::<f64>();
     let found: Vec<f64> = humans.iter().map(|r| feature.of(r.statistics, r.tokens)).collect();
-    let mean = three(&least_squares(rows, &found, LENGTH_RIDGE * total)?);
+    let mean = three(&least_squares(rows, &found, ridge)?);
     let mut term = Term { feature, mean, log_sd: [0.; 3], weight: 0., tail_weight: 0., length_weight: 0. };
-    let squares: Vec<f64> = humans.iter().map(|r| term.z(r.statistics, r.tokens).powi(2)).collect();
-    let logs: Vec<f64> = squares.iter().map(|s| s.max(SMALLEST_SD.powi(2)).ln() / 2.).collect();
-    term.log_sd = three(&least_squares(rows, &logs, LENGTH_RIDGE * total)?);
-    let spread: f64 = humans.iter().map(|r| r.weight * term.z(r.statistics, r.tokens).powi(2)).sum::<f64>() / total;
-    if spread > 0. {
-        term.log_sd[0] = short(term.log_sd[0] + spread.ln() / 2.);
+    let logs: Vec<f64> = humans.iter().map(|r| term.z(r.statistics, r.tokens).abs().max(SMALLEST_SD).ln() + MEAN_LOG_NORMAL).collect();
+    let mut log_sd = least_squares(rows, &logs, ridge)?;
+    for _ in 0..SCORING_STEPS {
+        term.log_sd = three(&log_sd);
+        let off: Vec<f64> = humans.iter().map(|r| (term.z(r.statistics, r.tokens).powi(2).min(9.) - 1.) / 2.).collect();
+        log_sd.iter_mut().zip(least_squares(rows, &off, ridge)?).for_each(|(c, step)| *c += step);
     }
+    term.log_sd = three(&log_sd);
     Some(term)
 }
 
@@ -162,9 +167,4 @@ fn log_length(tokens: usize) -> f64 {
 
 fn three(coefficients: &[f64]) -> [f64; 3] {
     std::array::from_fn(|i| coefficients.get(i).map_or(0., |&c| short(c)))
-}
-
-/// Twelve significant digits: more than the data holds, and few enough that JSON gives the very same number back.
-fn short(x: f64) -> f64 {
-    format!("{x:.11e}").parse().unwrap_or(x)
 }

@@ -28,8 +28,7 @@ pub enum ScoreName {
 
 impl ScoreName {
     /// Every plain score.
-    pub const ALL: [Self; 7] =
-        [Self::Likelihood, Self::LogRank, Self::Lrr, Self::Entropy, Self::Top10, Self::Discrepancy, Self::Evenness];
+    pub const ALL: [Self; 7] = [Self::Likelihood, Self::LogRank, Self::Lrr, Self::Entropy, Self::Top10, Self::Discrepancy, Self::Evenness];
 
     /// The score of these statistics; `None` where the statistic is undefined for them.
     pub fn of(self, s: &Statistics) -> Option<f64> {

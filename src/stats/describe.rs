@@ -27,3 +27,9 @@ pub fn autocorrelation(values: &[f64]) -> Option<f64> {
     let pairs: f64 = values.windows(2).map(|w| (w[0] - m) * (w[1] - m)).sum();
     (all > 0.).then(|| (pairs / all).clamp(-1., 1.))
 }
+
+/// The number with twelve significant digits, and 0 below 1e-9: more than any data set holds, and few enough digits that JSON gives the
+/// very same number back.
+pub fn short(x: f64) -> f64 {
+    if x.abs() < 1e-9 { 0. } else { format!("{x:.11e}").parse().unwrap_or(x) }
+}

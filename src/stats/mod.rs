@@ -7,7 +7,7 @@ mod describe;
 mod regression;
 mod roc;
 pub use conformal::{p_value, p_value_low, rate_upper_bound};
-pub use describe::{autocorrelation, mean, quantile, standard_deviation};
+pub use describe::{autocorrelation, mean, quantile, short, standard_deviation};
 pub use regression::{Rows, least_squares, logistic};
 pub use roc::{auroc, tpr_at_fpr};
 
