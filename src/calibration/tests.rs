@@ -1,3 +1,5 @@
+//! Promises of the p-values over whole calibrations, the weights of a fit, and the file against damage.
+
 use super::bins::merge;
 use super::weights::weights;
 use super::*;
@@ -62,19 +64,19 @@ fn a_fit_tells_fresh_texts_apart_and_reports_it() {
 }
 
 /// The promise behind every p-value, over whole calibrations: fresh human texts are flagged at most as often as the level says.
-/// Reference scores by a model that has seen the texts (no cross-fit) would flag more.
+/// With reference scores by models that have seen the texts (no cross-fit), the mean rate here is 0.20 and 14 sets are above their bound.
 #[test]
 fn fresh_human_texts_keep_the_false_positive_rate() {
-    let (sets, fresh) = (12, samples(99, 1600));
+    let (sets, fresh) = (20, samples(99, 1000));
     let (mut flagged, mut above_bound) = (0., 0);
     for seed in 0..sets {
-        let (calibration, _) = Calibration::fit(&samples(100 + seed, 240), &options()).unwrap();
+        let (calibration, _) = Calibration::fit(&samples(100 + seed, 100), &options()).unwrap();
         let rate = share(&p_values(&calibration, &fresh, false), 0.1);
         flagged += rate / sets as f64;
         above_bound += usize::from(rate > crate::stats::rate_upper_bound(calibration.bins()[0].human().len(), 0.1, CONFIDENCE));
     }
-    // Given a set of 120, the rate has a standard deviation of about .027; 12 sets average to .008, the fresh texts add .01.
-    assert!(flagged <= 0.1 + 3. * 0.013, "mean rate {flagged}");
+    // Given 50 reference scores the rate has a standard deviation of about .042, over 20 sets .0095; 500 fresh texts add .0134.
+    assert!(flagged <= 0.1 + 3. * 0.0164, "mean rate {flagged}");
     assert!(above_bound <= 3, "{above_bound} of {sets} sets above their bound");
 }
 

@@ -1,3 +1,5 @@
+//! Statistics by hand, the fitted score on texts made for it, and numbers at the edge of f32.
+
 use super::*;
 use crate::{model::TokenScores, stats::auroc, stats::random::Random};
 use proptest::prelude::*;

@@ -1,3 +1,5 @@
+//! Certified numbers, and the promises of p-values and of their bounds by simulation.
+
 use super::random::Random;
 use super::*;
 use proptest::prelude::*;

@@ -1,3 +1,5 @@
+//! Every verdict and every reason to abstain, and the documented JSON field by field.
+
 use super::*;
 use crate::model::Fake;
 use crate::model::Scorer;
