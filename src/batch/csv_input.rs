@@ -241,3 +241,15 @@ impl Records {
         }
     }
 }
+
+/// Every record of `bytes`, or the first error.
+#[cfg(test)]
+pub(super) fn all_records(bytes: &[u8]) -> Result<Vec<Vec<String>>, RowError> {
+    let input: Box<dyn io::Read + Send> = Box::new(io::Cursor::new(bytes.to_vec()));
+    let mut records = Records { input: io::BufReader::with_capacity(3, input), pending: Vec::new(), used: 0, limit: 1000, lines: 0 };
+    let mut all = Vec::new();
+    while let Ok(Some((_, record))) = records.next() {
+        all.push(split(&record?).iter().map(|f| String::from_utf8_lossy(f).into_owned()).collect());
+    }
+    Ok(all)
+}

@@ -188,7 +188,8 @@ fn column(file: &SerializedFileReader<File>, recipe: &Recipe, (role, name, leaf)
         let found = format!("{physical}{}", if flat { "" } else { " in lists" });
         return Err(BatchError::ColumnType { path: recipe.name.clone(), column: name.to_owned(), found, expected });
     }
-    let unreadable = |c: &Compression| !matches!(c, Compression::UNCOMPRESSED | Compression::SNAPPY | Compression::GZIP(_) | Compression::ZSTD(_));
+    let unreadable =
+        |c: &Compression| !matches!(c, Compression::UNCOMPRESSED | Compression::SNAPPY | Compression::GZIP(_) | Compression::ZSTD(_));
     let codec = file.metadata().row_groups().iter().map(|g| g.column(leaf).compression()).find(unreadable);
     if let Some(codec) = codec {
         let path = &recipe.name;
@@ -235,9 +236,9 @@ impl Column {
             }),
             Some(ColumnReader::Int32ColumnReader(r)) => one_record(r, |n| integer((*n).into())),
             Some(ColumnReader::Int64ColumnReader(r)) => one_record(r, |n| integer(*n)),
-            Some(ColumnReader::Int96ColumnReader(r)) => one_record(r, |n| {
-                jiff::Timestamp::from_microsecond(n.to_micros()).map_or(Cell::Other("a time out of range"), Cell::Time)
-            }),
+            Some(ColumnReader::Int96ColumnReader(r)) => {
+                one_record(r, |n| jiff::Timestamp::from_microsecond(n.to_micros()).map_or(Cell::Other("a time out of range"), Cell::Time))
+            }
             Some(ColumnReader::FloatColumnReader(r)) => one_record(r, |x| Cell::Float((*x).into())),
             Some(ColumnReader::DoubleColumnReader(r)) => one_record(r, |x| Cell::Float(*x)),
             _ => return Err(format!("column `{}` changed its type", self.name)),
@@ -249,10 +250,7 @@ impl Column {
 }
 
 /// The values of one record; none where it is null.
-fn one_record<T: DataType>(
-    reader: &mut ColumnReaderImpl<T>,
-    cell: impl FnMut(&T::T) -> Cell,
-) -> Result<Vec<Cell>, ParquetError> {
+fn one_record<T: DataType>(reader: &mut ColumnReaderImpl<T>, cell: impl FnMut(&T::T) -> Cell) -> Result<Vec<Cell>, ParquetError> {
     let (mut definition, mut repetition, mut values) = (Vec::new(), Vec::new(), Vec::new());
     let (records, ..) = reader.read_records(1, Some(&mut definition), Some(&mut repetition), &mut values)?;
     if records == 0 {

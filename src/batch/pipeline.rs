@@ -292,3 +292,14 @@ impl Run<'_> {
 fn reader_died() -> BatchError {
     BatchError::Unreadable { path: "the inputs".into(), source: std::io::Error::other("the reader stopped without a word") }
 }
+
+/// Rows and bytes of each chunk, read while nobody takes them faster than the queue allows.
+#[cfg(test)]
+pub(super) fn chunk_sizes(plan: &Plan) -> Vec<(usize, usize)> {
+    let (sender, receiver) = sync_channel(WAITING);
+    let plan = plan.clone();
+    let reader = thread::spawn(move || read(&plan, 0, &sender));
+    let sizes = receiver.iter().filter_map(|m| if let Message::Chunk(c) = m { Some((c.slots.len(), c.bytes)) } else { None }).collect();
+    reader.join().unwrap();
+    sizes
+}

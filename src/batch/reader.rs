@@ -97,7 +97,9 @@ pub(super) fn open_stream(raw: Box<dyn Read + Send>, recipe: &Recipe) -> Result<
         [0xff, 0xfe, ..] | [0xfe, 0xff, ..] => return Err(wrong("UTF-8 text", "it starts like UTF-16; convert it to UTF-8")),
         b"PAR1" => return Err(wrong("text", "it starts like Parquet; give the file itself, with --format parquet")),
         b"PK\x03\x04" => return Err(wrong("text", "it starts like a ZIP archive or an office document")),
-        [0xfd, b'7', b'z', b'X'] | [b'B', b'Z', b'h', _] => return Err(wrong("text", "it starts like xz or bzip2; only gzip and Zstandard are read")),
+        [0xfd, b'7', b'z', b'X'] | [b'B', b'Z', b'h', _] => {
+            return Err(wrong("text", "it starts like xz or bzip2; only gzip and Zstandard are read"));
+        }
         _ => plain,
     };
     let looks_like_json = start.trim_ascii_start().first() == Some(&b'{');
@@ -112,7 +114,9 @@ pub(super) fn open_stream(raw: Box<dyn Read + Send>, recipe: &Recipe) -> Result<
             Box::new(JsonRows { lines, fields: recipe.fields.clone(), document_bytes: limits.document_bytes })
         }
         InputFormat::Csv => Box::new(CsvRows::open(input, &recipe.fields, limits, &recipe.name)?),
-        InputFormat::Parquet => return Err(BatchError::Unsupported(format!("{} is no plain file, and Parquet is read from files only", recipe.name))),
+        InputFormat::Parquet => {
+            return Err(BatchError::Unsupported(format!("{} is no plain file, and Parquet is read from files only", recipe.name)));
+        }
     })
 }
 

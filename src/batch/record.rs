@@ -98,7 +98,10 @@ fn text(cell: Cell, field: &str, names: &[String]) -> Result<String, RowError> {
         Cell::Null if names.is_empty() => Err(RowError::new("missing_field", format!("no value in `{field}`"))),
         Cell::Null => {
             let list = names.join("`, `");
-            Err(RowError::new("missing_field", format!("no text in field `{field}`; the row has `{list}`; name the field with --text-field")))
+            Err(RowError::new(
+                "missing_field",
+                format!("no text in field `{field}`; the row has `{list}`; name the field with --text-field"),
+            ))
         }
         other => Err(wrong_type(field, &other, "a string")),
     }
@@ -111,7 +114,9 @@ fn id(cell: Cell, field: &str) -> Result<Option<String>, RowError> {
         Cell::Text(id) => Err(RowError::new("bad_id", format!("field `{field}` has {} bytes, at most {MAX_ID} are taken", id.len()))),
         Cell::Integer(n) => Ok(Some(n.to_string())),
         // A float would come back changed, and so would an integer of more than 64 bits.
-        Cell::Float(_) => Err(RowError::new("bad_id", format!("field `{field}` is a number that is no 64-bit integer; send it as a string"))),
+        Cell::Float(_) => {
+            Err(RowError::new("bad_id", format!("field `{field}` is a number that is no 64-bit integer; send it as a string")))
+        }
         other => Err(wrong_type(field, &other, "a string or an integer")),
     }
 }
@@ -139,7 +144,9 @@ fn time(cell: Cell, field: &str) -> Result<Option<Timestamp>, RowError> {
     let parsed = match cell {
         Cell::Null => return Ok(None),
         Cell::Time(time) => Ok(time),
-        Cell::Integer(n) => i64::try_from(n).map_err(|_| bad("out of range")).and_then(|n| Timestamp::from_second(n).map_err(|_| bad("out of range"))),
+        Cell::Integer(n) => {
+            i64::try_from(n).map_err(|_| bad("out of range")).and_then(|n| Timestamp::from_second(n).map_err(|_| bad("out of range")))
+        }
         Cell::Float(s) => seconds(s).map_err(|_| bad("out of range")),
         Cell::Text(s) => match (s.parse::<Timestamp>(), s.parse::<f64>()) {
             (Ok(time), _) => Ok(time),
