@@ -4,6 +4,8 @@
 //! Files are cut into Rust tokens first, so that comments and strings count for nothing. Code under `#[cfg(test)]` is
 //! free: what a test borrows is no dependency of the module.
 
+#![allow(clippy::expect_used, reason = "a test that cannot read the sources must stop")]
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -48,6 +50,8 @@ struct Reference {
 #[derive(Default)]
 struct Source {
     references: Vec<Reference>,
+    /// The inline modules around the place that is being read.
+    inside: Vec<String>,
     test_children: BTreeSet<String>,
 }
 
@@ -55,27 +59,30 @@ impl Source {
     fn read(text: &str) -> Result<Self, String> {
         let stream: TokenStream = text.parse().map_err(|error| format!("is no Rust: {error}"))?;
         let mut source = Self::default();
-        source.walk(&Vec::from_iter(stream), &[]);
+        source.walk(stream);
         Ok(source)
     }
 
-    /// Collects the references in `tokens`, which stand inside these inline modules.
-    fn walk(&mut self, tokens: &[TokenTree], inside: &[String]) {
+    /// Collects the references in a piece of code.
+    fn walk(&mut self, code: TokenStream) {
+        let tokens = &Vec::from_iter(code);
         let mut at = 0;
         while let Some(token) = tokens.get(at) {
             at = match (token, tokens.get(at + 1), tokens.get(at + 2)) {
                 _ if is_cfg_test(tokens, at) => self.skip_test_item(tokens, at + 2),
                 (TokenTree::Ident(word), Some(TokenTree::Ident(name)), Some(TokenTree::Group(body))) if word == "mod" => {
-                    self.walk(&Vec::from_iter(body.stream()), &[inside, &[name.to_string()]].concat());
+                    self.inside.push(name.to_string());
+                    self.walk(body.stream());
+                    self.inside.pop();
                     at + 3
                 }
-                (TokenTree::Ident(word), ..) if word == "use" => self.tree(tokens, at + 1, &[], inside, true),
+                (TokenTree::Ident(word), ..) if word == "use" => self.follow(tokens, at + 1, Some(&[])),
                 (TokenTree::Ident(word), Some(TokenTree::Ident(next)), _) if word == "extern" && next == "crate" => {
-                    self.tree(tokens, at + 2, &[], inside, true)
+                    self.follow(tokens, at + 2, Some(&[]))
                 }
-                (TokenTree::Ident(_), ..) if starts_path(tokens, at) => self.tree(tokens, at, &[], inside, false),
+                (TokenTree::Ident(_), ..) if starts_path(tokens, at) => self.follow(tokens, at, None),
                 (TokenTree::Group(group), ..) => {
-                    self.walk(&Vec::from_iter(group.stream()), inside);
+                    self.walk(group.stream());
                     at + 1
                 }
                 _ => at + 1,
@@ -99,9 +106,10 @@ impl Source {
         at
     }
 
-    /// Follows one path, or in a `use` one tree of them, from `at`; gives the place behind it.
-    fn tree(&mut self, tokens: &[TokenTree], mut at: usize, prefix: &[String], inside: &[String], import: bool) -> usize {
-        let mut segments = prefix.to_vec();
+    /// Follows the path at `at`, or in a `use` the tree of paths below a prefix; gives the place behind it.
+    fn follow(&mut self, tokens: &[TokenTree], mut at: usize, prefix: Option<&[String]>) -> usize {
+        let import = prefix.is_some();
+        let mut segments = prefix.unwrap_or_default().to_vec();
         let mut line = 0;
         while let Some(token) = tokens.get(at) {
             line = token.span().start().line;
@@ -112,7 +120,7 @@ impl Source {
                     let inner = Vec::from_iter(list.stream());
                     let parts = inner.split(|token| matches!(token, TokenTree::Punct(comma) if comma.as_char() == ','));
                     for part in parts.filter(|part| !part.is_empty()) {
-                        self.tree(part, 0, &segments, inside, true);
+                        self.follow(part, 0, Some(&segments));
                     }
                     return at + 1;
                 }
@@ -128,7 +136,7 @@ impl Source {
             }
         }
         if segments.len() > usize::from(!import) {
-            self.references.push(Reference { inside: inside.to_vec(), segments, line });
+            self.references.push(Reference { inside: self.inside.clone(), segments, line });
         }
         at
     }
@@ -188,6 +196,7 @@ fn wrong_arrows(file: &Path, source: &Source, rows: &[Row]) -> Vec<String> {
         let text = reference.segments.join("::");
         let mut fault = |why: String| faults.push(format!("src/{}:{}: `{text}`: {why}", file.display(), reference.line));
         let first = reference.segments[0].as_str();
+        let owner = rows.iter().find(|row| row.alone_may_name.iter().any(|name| name == first));
         let target = if first == "highwater" { Some(reference.segments[1..].to_vec()) } else { resolve(&module, reference) };
         if let Some(target) = target {
             let target = target.first().map_or("", String::as_str);
@@ -199,10 +208,8 @@ fn wrong_arrows(file: &Path, source: &Source, rows: &[Row]) -> Vec<String> {
             } else if !is_main && Some(target) != own && !row.is_some_and(|row| row.may_use.iter().any(|name| name == target)) {
                 fault(format!("the row of `{}` does not list `{target}`", own.unwrap_or("lib.rs")));
             }
-        } else if let Some(owner) = rows.iter().find(|row| row.alone_may_name.iter().any(|name| name == first)) {
-            if Some(owner.name.as_str()) != own {
-                fault(format!("only `{}` may name the crate `{first}`", owner.name));
-            }
+        } else if let Some(owner) = owner.filter(|owner| Some(owner.name.as_str()) != own) {
+            fault(format!("only `{}` may name the crate `{first}`", owner.name));
         }
     }
     faults
