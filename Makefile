@@ -9,9 +9,8 @@ ARGS ?=
 SECONDS ?= 30
 
 BINARY = $(or $(CARGO_TARGET_DIR),target)/release/highwater
-VENV = .runtime/venv
 
-.PHONY: help serve build test check lint fmt clippy doc deny bench bench-peers parity runtime runtime-gpu fuzz clean cargo
+.PHONY: help serve build test check lint fmt clippy doc deny bench bench-peers parity runtime runtime-gpu fuzz clean cargo venv
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' Makefile
@@ -52,11 +51,15 @@ deny: cargo
 bench: cargo runtime ## measure what each step costs
 	$(CARGO) bench --locked $(ARGS)
 
-bench-peers: build $(VENV)/made ## compare with transformers and torch on the same texts
-	$(VENV)/bin/python benches/peers/run.py $(ARGS)
+bench-peers: build venv ## compare with transformers and torch on the same texts
+	.runtime/venv/bin/python benches/peers/run.py $(ARGS)
 
-parity: build $(VENV)/made ## compare every number with transformers at the shape of GPT-2 small
-	PYTHON=$(CURDIR)/$(VENV)/bin/python scripts/parity.sh $(ARGS)
+parity: build venv ## compare every number with transformers at the shape of GPT-2 small
+	scripts/parity.sh $(ARGS)
+
+# The Python packages of the comparisons; nothing that users run needs them.
+venv:
+	@PYTHON=$(PYTHON) scripts/venv.sh
 
 runtime: ## fetch ONNX Runtime into .runtime/
 	@command -v $(PYTHON) >/dev/null || { echo '$(PYTHON) is missing: install Python 3.9 or later with pip' >&2; exit 1; }
@@ -71,12 +74,6 @@ fuzz: cargo ## fuzz each parser of foreign bytes for SECONDS=30
 clean: cargo ## delete all that was built or fetched
 	$(CARGO) clean
 	rm -rf .runtime fuzz/target fuzz/corpus fuzz/artifacts fuzz/Cargo.lock
-
-# The Python packages of the comparisons; nothing that users run needs them.
-$(VENV)/made: benches/peers/requirements.txt
-	$(PYTHON) -m venv $(VENV)
-	$(VENV)/bin/python -m pip install --quiet --disable-pip-version-check -r $<
-	touch $@
 
 cargo:
 	@command -v $(CARGO) >/dev/null || { echo '$(CARGO) is missing: install a Rust toolchain (https://rustup.rs), then try again' >&2; exit 1; }
