@@ -86,8 +86,8 @@ def download(requirements, tags, into):
     name = requirements.relative_to(ROOT)
     if "DO NOT MATCH THE HASHES" in done.stderr:
         raise Failure(f"a downloaded wheel does not have the hash that {name} pins, so it was thrown away: if trying again does not help, a proxy or mirror serves another file")
-    errors = [line for line in done.stderr.splitlines() if line.startswith("ERROR:")] or done.stderr.splitlines()
-    reason = errors[-1].removeprefix("ERROR:").strip() if errors else f"exit status {done.returncode}"
+    lines = done.stderr.strip().splitlines() or [f"exit status {done.returncode}"]
+    reason = lines[-1].removeprefix("ERROR:").strip()
     raise Failure(f"pip could not download the wheels of {name} ({reason}): check network, proxy and disk space, then try again")
 
 
