@@ -82,6 +82,18 @@ impl Splitter {
     }
 }
 
+/// All lines of some chunks.
+pub(crate) fn split(chunks: &[&[u8]], limit: usize) -> Vec<Line> {
+    let mut splitter = Splitter::new(limit);
+    let mut lines = Vec::new();
+    for chunk in chunks {
+        splitter.push(chunk);
+        lines.extend(std::iter::from_fn(|| splitter.next()));
+    }
+    lines.extend(splitter.finish());
+    lines
+}
+
 #[cfg(test)]
 impl Splitter {
     pub(crate) fn kept(&self) -> usize {

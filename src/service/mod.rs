@@ -189,5 +189,24 @@ async fn live(
     fault.map_or(Ok(()), Err)
 }
 
+/// Runs every parser of foreign bytes and checks that lines do not depend on how they were cut: for `fuzz/` and property tests.
+///
+/// # Panics
+/// When they do, which is the finding.
+#[doc(hidden)]
+pub fn parse_any(bytes: &[u8]) {
+    let limits = wire::Limits { text: 1000, documents: 10, tokens: false };
+    // Refusing is as good as reading: only a panic counts.
+    let _read = wire::assess_request(bytes, &limits).is_ok() | wire::moderation_request(bytes, &limits).is_ok();
+    let whole = lines::split(&[bytes], limits.text);
+    let (left, right) = bytes.split_at(bytes.len() / 2);
+    assert_eq!(whole, lines::split(&[left, right], limits.text));
+    for line in whole {
+        if let lines::Line::Text(_, text) = line {
+            let _read = wire::document(&text, &limits).is_ok();
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests;
