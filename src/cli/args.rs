@@ -65,7 +65,6 @@ pub(super) struct Common {
     pub(super) config: Option<PathBuf>,
     /// Print errors only
     #[arg(short, long, global = true, env = "HIGHWATER_QUIET", hide_env = true, value_parser = BoolishValueParser::new())]
-    #[arg(overrides_with = "verbose")]
     pub(super) quiet: bool,
     /// Print more about the run; twice for still more
     #[arg(short, long, global = true, action = ArgAction::Count, env = "HIGHWATER_VERBOSE", hide_env = true)]

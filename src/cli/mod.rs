@@ -104,7 +104,7 @@ fn deepest(matches: &ArgMatches) -> &ArgMatches {
     }
 }
 
-/// A flag wins over the environment, -v over -q.
+/// A flag wins over the environment, and -q over -v.
 fn loudness(matches: &ArgMatches, common: &Common) -> LevelFilter {
     let quiet_flag = common.quiet && matches.value_source("quiet") == Some(ValueSource::CommandLine);
     let verbose_flag = common.verbose > 0 && matches.value_source("verbose") == Some(ValueSource::CommandLine);
