@@ -123,19 +123,19 @@ impl Calibration {
         }
     }
 
-    /// Reads one from a file.
-    pub fn load(path: &std::path::Path) -> Result<Self, std::io::Error> {
-        std::fs::read(path).map(|_| Self::for_fake())
-    }
-
-    /// The embedded model's own.
-    pub fn embedded() -> Result<Self, std::io::Error> {
-        Ok(Self::for_fake())
-    }
-
-    /// None: every document abstains.
-    pub fn none(_model_hash: &str) -> Self {
-        Self::default()
+    /// Where it comes from and how much it rests on, for people.
+    pub fn provenance(&self) -> serde_json::Value {
+        let sources: Vec<String> = self.sources.iter().map(|s| format!("{} ({} human, {} machine)", s.name, s.human, s.machine)).collect();
+        let bin = |b: &Bin| format!("from {} tokens: {} human, {} machine", b.from_tokens, b.human.len(), b.machine.len());
+        serde_json::json!({
+            "name": self.name,
+            "model": format!("{}@{}", self.model_name, self.model_hash),
+            "created": self.created,
+            "normalize": self.normalize,
+            "min_tokens": self.min_tokens,
+            "bins": self.bins.iter().map(bin).collect::<Vec<_>>(),
+            "sources": sources,
+        })
     }
 
     /// Hash of the model that it was made with.

@@ -98,7 +98,10 @@ pub(super) fn leave_out(samples: &[&Sample], bins: &[Bin], ridge: f64) -> Vec<Fa
     let starts: Vec<usize> = bins.iter().map(|b| b.from_tokens).collect();
     let families: BTreeSet<&str> = samples.iter().map(|s| s.family.as_str()).collect();
     let one = |family: &str| {
-        let (own, rest): (Vec<&Sample>, Vec<&Sample>) = samples.iter().partition(|s| s.family == family);
+        let (own, others): (Vec<&Sample>, Vec<&Sample>) = samples.iter().partition(|s| s.family == family);
+        // families share human documents: what the fit saw elsewhere would not be left out
+        let seen: BTreeSet<u64> = own.iter().map(|s| s.group).collect();
+        let rest: Vec<&Sample> = others.into_iter().filter(|s| !seen.contains(&s.group)).collect();
         let model = fit_score(&rest, ridge).ok()?;
         let scored = |part: &[&Sample]| part.iter().map(|s| model.score(&s.statistics, s.tokens)).collect::<Vec<f64>>();
         let (own_scores, rest_scores) = (scored(&own), scored(&rest));

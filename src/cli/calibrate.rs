@@ -12,14 +12,15 @@ use super::{
 };
 use crate::{
     batch::{Progress, Watch},
+    calibration::{Calibration, FitOptions, FitReport, Quality, Sample},
     detector::Detector,
-    score::Statistics,
     text::{Document, unsupported_language},
 };
 use clap::ArgMatches;
 use serde::Deserialize;
 use std::{
     fs::File,
+    hash::{DefaultHasher, Hash, Hasher},
     io::{self, BufRead, BufReader, Read, Write},
     path::Path,
 };
@@ -30,18 +31,6 @@ const CHUNK: usize = 256;
 const LONGEST: u64 = 64 << 20;
 /// Bad rows that are named before the rest is only counted.
 const NAMED: usize = 10;
-
-/// One reference text, scored.
-#[derive(Debug, Clone)]
-pub(super) struct Sample {
-    pub(super) statistics: Statistics,
-    pub(super) tokens: usize,
-    pub(super) machine: bool,
-    /// The file's name without its ending: families are held out as a whole.
-    pub(super) family: String,
-    /// Texts of one group are one document to the fit: the same text cut or continued differently.
-    pub(super) group: String,
-}
 
 pub(super) fn run(args: &Calibrate, common: &Common, matches: &ArgMatches) -> anyhow::Result<Outcome> {
     let mut merge = layers(matches, common)?;
@@ -64,9 +53,35 @@ pub(super) fn run(args: &Calibrate, common: &Common, matches: &ArgMatches) -> an
         writeln!(io::stderr(), "{skipped} texts were left out: empty, or in a language that the model does not know")?;
     }
     let name = args.profile.clone().or_else(|| Some(args.output.file_stem()?.to_string_lossy().into_owned())).unwrap_or_default();
-    let table = join::fit(&samples, &detector, &name, &args.output)?;
-    writeln!(io::stdout(), "{table}")?;
+    let model = detector.model();
+    let options =
+        FitOptions { normalize: setup.detector.normalize, ..FitOptions::new(name, &model.name, &model.hash, jiff::Timestamp::now()) };
+    let (calibration, report) = Calibration::fit(&samples, &options).map_err(|e| Refused(e.to_string()))?;
+    calibration.save(&args.output)?;
+    write!(io::stdout(), "{}", table(&calibration, &report))?;
     Ok(Outcome::Done)
+}
+
+/// What the calibration is worth, for people.
+fn table(calibration: &Calibration, report: &FitReport) -> String {
+    let share = |v: Option<f64>| v.map_or_else(|| "    -".to_owned(), |v| format!("{v:5.3}"));
+    let row = |name: &str, q: &Quality| {
+        let (auroc, one, five) = (share(q.auroc), share(q.tpr_at_fpr_01), share(q.tpr_at_fpr_05));
+        format!("{name:<32} {:>6} {:>7}  {auroc}   {one}   {five}", q.human, q.machine)
+    };
+    let mut out = vec![
+        format!("{}: verdicts from {} tokens on; {} texts under 8 tokens left out", calibration.name, calibration.min_tokens(), report.too_short),
+        String::new(),
+        "                                  human machine  AUROC TPR@1% TPR@5%".to_owned(),
+        row("all, cross-fitted", &report.overall),
+    ];
+    out.extend(report.bins.iter().map(|b| row(&format!("  from {} tokens", b.from_tokens), &b.quality)));
+    out.push(String::new());
+    out.push("each data set left out of the fit; last: its texts with p <= 0.01, human and machine".to_owned());
+    for f in &report.families_left_out {
+        out.push(format!("{}   {}   {}", row(&f.family, &f.quality), share(f.human_flagged_01), share(f.machine_flagged_01)));
+    }
+    out.join("\n") + "\n"
 }
 
 /// Bytes of all files; every one that cannot be read is told.
@@ -124,7 +139,7 @@ impl Reading {
             }
             self.progress.bytes_read += read as u64;
             match row(&line, machine) {
-                Ok(Some(text)) => texts.push(text),
+                Ok(Some(row)) => texts.push(row),
                 Ok(None) => {}
                 Err(fault) => self.faults.push(format!("{}, line {number}: {fault}", path.display())),
             }
@@ -135,18 +150,20 @@ impl Reading {
         self.score(&mut texts, machine, &family)
     }
 
-    fn score(&mut self, texts: &mut Vec<String>, machine: bool, family: &str) -> anyhow::Result<()> {
-        let documents: Vec<_> = texts.drain(..).map(Document::new).collect();
-        for (document, assessment) in documents.iter().zip(self.detector.assess(&documents)?) {
+    fn score(&mut self, rows: &mut Vec<Row>, machine: bool, family: &str) -> anyhow::Result<()> {
+        let documents: Vec<_> = rows.iter().map(|r| Document::new(r.text.as_str())).collect();
+        for (row, assessment) in rows.drain(..).zip(self.detector.assess(&documents)?) {
             self.progress.documents += 1;
             self.progress.tokens += assessment.tokens as u64;
             match assessment.statistics {
-                Some(statistics) if unsupported_language(&document.text).is_none() => self.samples.push(Sample {
+                Some(statistics) if unsupported_language(&row.text).is_none() => self.samples.push(Sample {
                     statistics,
                     tokens: assessment.tokens,
                     machine,
                     family: family.to_owned(),
-                    group: group(&document.text),
+                    group: group(&row.text),
+                    domain: row.domain,
+                    generator: row.generator,
                 }),
                 _ => self.skipped += 1,
             }
@@ -156,29 +173,34 @@ impl Reading {
     }
 }
 
-#[derive(Deserialize)]
+#[derive(Debug, Deserialize, PartialEq)]
 struct Row {
     text: String,
     label: Option<String>,
+    domain: Option<String>,
+    generator: Option<String>,
 }
 
-/// The text of a row with the wanted label, or with none; `None` for the other label and for blank lines.
-fn row(line: &[u8], machine: bool) -> Result<Option<String>, String> {
+/// A row with the wanted label, or with none; `None` for the other label and for blank lines.
+fn row(line: &[u8], machine: bool) -> Result<Option<Row>, String> {
     if line.trim_ascii().is_empty() {
         return Ok(None);
     }
     let row: Row = serde_json::from_slice(line).map_err(|error| format!("expected an object with a `text`: {error}"))?;
     match row.label.as_deref() {
-        None => Ok(Some(row.text)),
-        Some("human") => Ok((!machine).then_some(row.text)),
-        Some("machine") => Ok(machine.then_some(row.text)),
+        None => Ok(Some(row)),
+        Some("human") => Ok((!machine).then_some(row)),
+        Some("machine") => Ok(machine.then_some(row)),
         Some(other) => Err(format!("expected the label human or machine, found `{other}`")),
     }
 }
 
-/// The first 40 letters and digits, in lower case.
-fn group(text: &str) -> String {
-    text.chars().filter(|c| c.is_alphanumeric()).flat_map(char::to_lowercase).take(40).collect()
+/// A number for the first 40 letters and digits in lower case: the same document cut or continued differently is one group.
+fn group(text: &str) -> u64 {
+    let start: String = text.chars().filter(|c| c.is_alphanumeric()).flat_map(char::to_lowercase).take(40).collect();
+    let mut hasher = DefaultHasher::new();
+    start.hash(&mut hasher);
+    hasher.finish()
 }
 
 #[cfg(test)]
@@ -188,9 +210,10 @@ mod tests {
     #[test]
     fn rows_are_taken_by_their_label() {
         let human = br#"{"text":"a","label":"human","id":"1"}"#;
-        assert_eq!(row(human, false), Ok(Some("a".into())));
-        assert_eq!(row(human, true), Ok(None));
-        assert_eq!(row(br#"{"text":"b"}"#, true), Ok(Some("b".into())));
+        let text = |line: &[u8], machine| row(line, machine).map(|r| r.map(|r| r.text));
+        assert_eq!(text(human, false), Ok(Some("a".into())));
+        assert_eq!(text(human, true), Ok(None));
+        assert_eq!(text(br#"{"text":"b"}"#, true), Ok(Some("b".into())));
         assert_eq!(row(b"\r\n", true), Ok(None));
         for bad in [r#"{"text":"a","label":"robot"}"#, r#"{"label":"human"}"#, r#"{"text":1}"#, "no json"] {
             assert!(row(bad.as_bytes(), false).is_err(), "{bad}");
@@ -200,7 +223,8 @@ mod tests {
     #[test]
     fn texts_that_start_alike_are_one_group() {
         assert_eq!(group("The  CAT, sat\non"), group("the cat sat ON"));
-        assert_eq!(group(&"é1".repeat(100)).chars().count(), 40);
+        assert_eq!(group(&"é1".repeat(100)), group(&"É1".repeat(20)));
+        assert_ne!(group("the cat sat on"), group("the cat sat"));
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! Where the command line meets the model and its calibration: which one judges, and how a new one is made.
 
-use super::{calibrate::Sample, settings::Setup};
+use super::settings::Setup;
 use crate::{
     calibration::Calibration,
     detector::Detector,
@@ -19,13 +19,8 @@ pub(super) fn detector(setup: &Setup) -> anyhow::Result<Detector> {
 /// Loads the model for its statistics alone.
 pub(super) fn uncalibrated(setup: &Setup) -> anyhow::Result<Detector> {
     let scorer = model::load(&setup.load)?;
-    let calibration = none(&scorer.info().hash);
+    let calibration = Calibration::none(&*scorer.info().hash);
     Ok(Detector::new(scorer, Arc::new(calibration), setup.detector)?)
-}
-
-/// Fits a calibration, saves it, and gives its report as a table.
-pub(super) fn fit(_samples: &[Sample], _detector: &Detector, _name: &str, _output: &Path) -> anyhow::Result<String> {
-    anyhow::bail!("fitting a calibration is not joined to the command line yet")
 }
 
 /// The calibration that the user named, else the model's own, else none: then every text abstains as `uncalibrated`.
@@ -34,7 +29,7 @@ fn calibration(setup: &Setup, info: &ModelInfo) -> anyhow::Result<Calibration> {
         return read(path);
     }
     match &setup.load.source {
-        ModelSource::Embedded => return embedded(),
+        ModelSource::Embedded => return Ok(Calibration::embedded()?),
         ModelSource::Directory(folder) if folder.join("calibration.json").is_file() => {
             let own = read(&folder.join("calibration.json"))?;
             if own.model_hash() == info.hash {
@@ -48,22 +43,10 @@ fn calibration(setup: &Setup, info: &ModelInfo) -> anyhow::Result<Calibration> {
         "{} has no calibration, so every text is answered `abstain`; make one with `highwater calibrate` and name it with --calibration",
         info.name
     );
-    Ok(none(&info.hash))
+    Ok(Calibration::none(&*info.hash))
 }
 
 fn read(path: &Path) -> anyhow::Result<Calibration> {
     Calibration::load(path).with_context(|| format!("cannot use the calibration {}", path.display()))
 }
 
-fn embedded() -> anyhow::Result<Calibration> {
-    Ok(Calibration::embedded()?)
-}
-
-fn none(model_hash: &str) -> Calibration {
-    Calibration::none(model_hash)
-}
-
-/// Where a calibration comes from, for `model info`.
-pub(super) fn provenance(calibration: &Calibration) -> anyhow::Result<serde_json::Value> {
-    Ok(serde_json::json!({ "name": calibration.name, "model_hash": calibration.model_hash() }))
-}

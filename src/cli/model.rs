@@ -18,7 +18,7 @@ pub(super) fn info(as_json: bool, common: &Common, matches: &ArgMatches) -> anyh
     let detector = join::detector(&setup)?;
     let told = json!({
         "model": detector.model(),
-        "calibration": join::provenance(detector.calibration())?,
+        "calibration": detector.calibration().provenance(),
         "limits": {
             "fpr": detector.options().policy.fpr,
             "min_tokens": detector.calibration().min_tokens(),

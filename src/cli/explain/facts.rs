@@ -63,6 +63,8 @@ fn why(reason: AbstainReason) -> &'static str {
         AbstainReason::Empty => "there is no text",
         AbstainReason::TooShort => "the text is too short for a verdict of its own",
         AbstainReason::UnsupportedLanguage => "the text is not in a language that the model was trained on",
+        AbstainReason::Uncalibrated => "this model has no calibration: make one with `highwater calibrate`",
+        AbstainReason::Unscorable => "its numbers are not finite",
         AbstainReason::Uncertain => "both people and machines often write texts that score like this",
     }
 }
