@@ -2,7 +2,9 @@
 
 use serde::{Deserialize, Serialize};
 
+mod language;
 mod normalize;
+pub use language::{Unsupported, unsupported_language};
 pub use normalize::{Normalization, Normalized, normalize};
 
 /// One text to be assessed, as its sender wrote it.
@@ -82,11 +84,6 @@ pub enum StreamKeyError {
 /// Words of a text: runs between white space.
 pub fn words(text: &str) -> usize {
     text.split_whitespace().count()
-}
-
-/// Why no model of English can judge this text, if so; `None` where it can be tried.
-pub fn unsupported_language(_text: &str) -> Option<&'static str> {
-    None
 }
 
 #[cfg(test)]

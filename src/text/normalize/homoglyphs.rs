@@ -92,10 +92,10 @@ impl Word {
         self.ascii + self.accented + self.latin_lookalikes
     }
 
-    /// Greek letters are symbols in English texts (`α = 0.05`, `TNFα`, `γ-ray`): such a word alone shows nothing.
+    /// Greek letters are symbols in English texts (`α = 0.05`, `TNFα`, `Lyα`): such a word alone shows nothing.
     fn may_be_symbol(&self) -> bool {
         let letters = self.latin() + self.foreign_lookalikes + self.foreign;
-        self.greek_lookalikes > 0 && (self.lowercase == 0 || letters <= 2)
+        self.greek_lookalikes > 0 && (self.lowercase == 0 || letters <= 3)
     }
 }
 

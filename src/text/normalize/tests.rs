@@ -22,7 +22,7 @@ fn what_people_write_stays() {
         "“Curly” quotes, ‘single’ ones – a dash — and £5 or 20°",
         "He said «Привет, как дела» and left",
         "The word λόγος is Greek, and so is καλημέρα",
-        "a significance level of α = 0.05, TNFα, IFNγ and PPARγ, 5 μm, γ-ray, ρ and σ",
+        "a significance level of α = 0.05, TNFα, Lyα, IFNγ and PPARγ, 5 μm, γ-ray, ρ and σ",
         "emoji 😀 👍🏽 👩\u{200D}👩\u{200D}👧\u{200D}👦 ❤\u{FE0F} ‼\u{FE0F} ™\u{FE0F} 1\u{FE0F}\u{20E3} 🏳\u{FE0F}\u{200D}🌈 🇩🇪",
         "the flag 🏴\u{E0067}\u{E0062}\u{E0065}\u{E006E}\u{E0067}\u{E007F} of England",
         "می\u{200C}خواهم and क\u{94D}\u{200D}ष",
