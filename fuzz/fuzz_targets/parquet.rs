@@ -1,0 +1,9 @@
+//! Any bytes as a Parquet file: every row is a document or an error row, and nothing panics.
+#![no_main]
+
+use highwater::batch::{Compression, InputFormat, read_all};
+use libfuzzer_sys::fuzz_target;
+
+fuzz_target!(|bytes: &[u8]| {
+    let _ = read_all(bytes, InputFormat::Parquet, Compression::None);
+});
