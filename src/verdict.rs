@@ -30,6 +30,10 @@ pub enum AbstainReason {
     TooShort,
     /// Not a language that the model was trained on.
     UnsupportedLanguage,
+    /// The loaded model has no calibration: there is a score and no p-value.
+    Uncalibrated,
+    /// The model gave a number that is not finite.
+    Unscorable,
     /// Scored, with a p-value, but both human and machine texts often score like this.
     Uncertain,
 }
@@ -95,7 +99,8 @@ pub struct TokenScore {
 pub struct Policy {
     /// False-positive rate: flagged when the p-value is at most this.
     pub fpr: f64,
-    /// A text is called human where at most this share of machine reference texts scores as low.
+    /// A text is called human where at most this share of machine reference texts scores as low; without a machine reference, where the
+    /// p-value is above 0.5.
     pub miss_rate: f64,
 }
 
@@ -118,14 +123,21 @@ pub struct Evidence<'a> {
     pub unsupported_language: bool,
 }
 
+/// A higher p-value is called human where there is no machine reference.
+const TYPICAL_HUMAN: f64 = 0.5;
+
 impl Policy {
-    /// Judges one document. The first reason to abstain wins: empty, language, length, then the score itself.
+    /// Judges one document. The first reason to abstain wins: nothing scored, no calibration, language, length, then the score itself.
+    ///
+    /// `Uncertain` keeps its p-value: at these two rates the conformal prediction set holds both labels, or neither.
     pub fn judge(&self, evidence: &Evidence<'_>, calibration: &Calibration, model: &str) -> Assessment {
         let statistics = Statistics::of(evidence.tokens);
         let tokens = evidence.tokens.len();
         let reading = statistics.as_ref().map(|s| calibration.read(s, tokens));
         let reason = match reading {
-            None => Some(AbstainReason::Empty),
+            None if evidence.tokens.is_empty() => Some(AbstainReason::Empty),
+            None => Some(AbstainReason::Unscorable),
+            Some(_) if !calibration.is_calibrated() => Some(AbstainReason::Uncalibrated),
             Some(_) if evidence.unsupported_language => Some(AbstainReason::UnsupportedLanguage),
             Some(_) if tokens < calibration.min_tokens() => Some(AbstainReason::TooShort),
             Some(_) => None,
@@ -133,10 +145,9 @@ impl Policy {
         let believed = reading.filter(|_| matches!(reason, None | Some(AbstainReason::TooShort)));
         let p_value = believed.and_then(|r| r.p_value);
         let flagged = p_value.is_some_and(|p| p <= self.fpr);
-        let (verdict, abstain_reason) = match (reason, reading) {
-            (Some(reason), _) => (Verdict::Abstain, Some(reason)),
+        let (verdict, abstain_reason) = match (reason, believed) {
             (None, Some(reading)) => self.decide(&reading),
-            (None, None) => (Verdict::Abstain, Some(AbstainReason::Empty)),
+            (reason, _) => (Verdict::Abstain, reason.or(Some(AbstainReason::Unscorable))),
         };
         Assessment {
             id: evidence.document.id.clone(),
@@ -158,9 +169,13 @@ impl Policy {
     }
 
     fn decide(&self, reading: &Reading) -> (Verdict, Option<AbstainReason>) {
+        let human = match reading.machine_tail {
+            Some(tail) => tail <= self.miss_rate,
+            None => reading.p_value.is_some_and(|p| p > TYPICAL_HUMAN),
+        };
         if reading.p_value.is_some_and(|p| p <= self.fpr) {
             (Verdict::Machine, None)
-        } else if reading.machine_tail.is_some_and(|t| t <= self.miss_rate) {
+        } else if human {
             (Verdict::Human, None)
         } else {
             (Verdict::Abstain, Some(AbstainReason::Uncertain))
@@ -174,3 +189,6 @@ fn one_or_many<S: serde::Serializer>(keys: &[StreamKey], out: S) -> Result<S::Ok
         many => many.serialize(out),
     }
 }
+
+#[cfg(test)]
+mod tests;

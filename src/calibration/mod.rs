@@ -1,12 +1,73 @@
-//! Human and machine reference scores: from a score to a p-value and a probability.
+//! Human and machine reference scores: from a score to a p-value and a probability; load, save, fit.
+//!
+//! Knows no text and no model: it takes statistics. A calibration belongs to one model, named by its hash.
 
-use crate::score::Statistics;
+use crate::{
+    score::{Feature, FittedScore, ScoreModel, ScoreName, Statistics, Term},
+    stats,
+};
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
 
-/// Reference scores of human (and machine) texts by length, the fitted score, and where both came from.
-#[derive(Debug, Clone, Default)]
+mod bins;
+mod file;
+mod fit;
+mod profile;
+mod report;
+mod weights;
+pub use bins::{Bin, Logistic, RateBound};
+pub use file::CalibrationError;
+pub use fit::{FitError, FitOptions, Sample};
+pub use report::{BinQuality, FamilyQuality, FitReport, Quality};
+
+#[cfg(test)]
+mod tests;
+
+/// Version of the file format.
+pub const SCHEMA: u32 = 1;
+/// Texts with fewer tokens get no p-value: there is nothing to tell them apart by.
+pub const SHORTEST: usize = 8;
+/// Confidence of every printed bound of a false-positive rate, over the reference sets.
+pub const CONFIDENCE: f64 = 0.95;
+
+/// The calibration of the embedded model, made by the recipe beside it; compiled into the binary.
+const EMBEDDED: Option<&[u8]> = None;
+
+/// Reference scores of human (and machine) texts by length, the score that they were made with, and where both came from.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Calibration {
+    schema: u32,
     /// Its name in answers.
     pub name: String,
+    /// Name of the model that it was made with.
+    pub model_name: String,
+    model_hash: String,
+    /// Whether the texts were normalised before scoring; a detector must do the same.
+    pub normalize: bool,
+    /// When it was made.
+    pub created: Timestamp,
+    /// What it was made from.
+    pub sources: Vec<Source>,
+    min_tokens: usize,
+    score: ScoreModel,
+    bins: Vec<Bin>,
+}
+
+/// One data set that a calibration was made from.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Source {
+    /// The data set's name.
+    pub name: String,
+    /// Different human documents.
+    pub human: usize,
+    /// Machine texts.
+    pub machine: usize,
+    /// Generators of the machine texts, sorted.
+    pub generators: Vec<String>,
+    /// Domains of all texts, sorted.
+    pub domains: Vec<String>,
 }
 
 /// What a calibration says of one document's score.
@@ -16,37 +77,97 @@ pub struct Reading {
     pub score: f64,
     /// Conformal p-value under "written by a human, exchangeable with the reference"; `None` below the smallest calibrated length.
     pub p_value: Option<f64>,
-    /// Share of machine reference texts of this length that score as low or lower; `None` without a machine reference.
+    /// Conformal share of machine reference texts of this length that score as low or lower; `None` without a machine reference.
     pub machine_tail: Option<f64>,
     /// Probability of machine text where human and machine texts are equally many; `None` without a machine reference.
     pub machine_probability: Option<f64>,
 }
 
 impl Calibration {
-    /// For tests with [`crate::model::Fake`]: score = 3 - mean surprisal, human scores around -2, machine scores around 2.
+    /// The calibration of the embedded model.
+    pub fn embedded() -> Result<Self, CalibrationError> {
+        Self::parse(EMBEDDED.ok_or(CalibrationError::NotEmbedded)?, "embedded")
+    }
+
+    /// For a model that nobody has calibrated: the score is the plain discrepancy, there is no p-value and no verdict.
+    pub fn none(model_hash: impl Into<String>) -> Self {
+        Self {
+            schema: SCHEMA,
+            name: "none".into(),
+            model_name: String::new(),
+            model_hash: model_hash.into(),
+            normalize: true,
+            created: Timestamp::UNIX_EPOCH,
+            sources: Vec::new(),
+            min_tokens: SHORTEST,
+            score: ScoreModel::Plain(ScoreName::Discrepancy),
+            bins: Vec::new(),
+        }
+    }
+
+    /// For tests with [`crate::model::Fake`]: score = 3 - mean surprisal, human scores around -1, machine scores around 1, one bin from 8
+    /// tokens on, verdicts from 30.
     pub fn for_fake() -> Self {
-        Self { name: "fake".into() }
+        // 999 quantiles of the logistic distribution around `middle`.
+        let around = |middle: f64| (1..1000).map(|i| (middle + 0.5 * (f64::from(i) / f64::from(1000 - i)).ln()) as f32).collect();
+        let term =
+            Term { feature: Feature::MeanSurprisal, mean: [3., 0., 0.], log_sd: [0.; 3], weight: -1., tail_weight: 0., length_weight: 0. };
+        let probability = Logistic { intercept: 0., slope: 2. };
+        Self {
+            name: "fake".into(),
+            model_name: "fake".into(),
+            min_tokens: 30,
+            score: ScoreModel::Fitted(FittedScore { intercept: 0., terms: vec![term] }),
+            bins: vec![Bin::new(SHORTEST, around(-1.), around(1.), Some(probability))],
+            ..Self::none("0000000000000000")
+        }
     }
 
     /// Hash of the model that it was made with.
     pub fn model_hash(&self) -> &str {
-        "0000000000000000"
+        &self.model_hash
     }
 
     /// Texts with fewer tokens get no verdict of their own.
     pub fn min_tokens(&self) -> usize {
-        30
+        self.min_tokens
+    }
+
+    /// Whether there is any reference: without one every document is an abstention.
+    pub fn is_calibrated(&self) -> bool {
+        !self.bins.is_empty()
+    }
+
+    /// The score that the reference was made with.
+    pub fn score_model(&self) -> &ScoreModel {
+        &self.score
+    }
+
+    /// The length bins, shortest first.
+    pub fn bins(&self) -> &[Bin] {
+        &self.bins
+    }
+
+    /// The bin of a document of `tokens` tokens; `None` below the smallest calibrated length.
+    pub fn bin(&self, tokens: usize) -> Option<&Bin> {
+        self.bins[..self.bins.partition_point(|b| b.from_tokens <= tokens)].last()
+    }
+
+    /// Upper bound, right with 95% confidence over the reference sets, of the true rate of {p <= `level`} among human texts of `tokens`
+    /// tokens: the q+ of STATISTICS 3. `None` below the smallest calibrated length.
+    pub fn rate_upper_bound(&self, tokens: usize, level: f64) -> Option<f64> {
+        self.bin(tokens).map(|b| stats::rate_upper_bound(b.human().len(), level, CONFIDENCE))
     }
 
     /// Reads one document's statistics.
     pub fn read(&self, statistics: &Statistics, tokens: usize) -> Reading {
-        let score = 3. - statistics.mean_surprisal_nats;
-        let p = 1. / (1. + (2. * score + 2.).exp());
+        let score = self.score.score(statistics, tokens);
+        let bin = self.bin(tokens);
         Reading {
             score,
-            p_value: (tokens >= 8).then_some(p.max(1. / 1001.)),
-            machine_tail: Some(1. - p),
-            machine_probability: Some(1. - p),
+            p_value: bin.map(|b| b.p_value(score)),
+            machine_tail: bin.and_then(|b| b.machine_tail(score)),
+            machine_probability: bin.and_then(|b| b.machine_probability(score)),
         }
     }
 }

@@ -1,6 +1,9 @@
-//! The document statistics: plain numbers of one text, each by its standard name.
+//! The document statistics: plain numbers of one text, each by its standard name. Sums are in f64; no number is ever NaN or infinite.
 
-use crate::model::TokenScores;
+use crate::{
+    model::TokenScores,
+    stats::{autocorrelation, mean, quantile, standard_deviation},
+};
 use serde::{Deserialize, Serialize};
 
 /// Statistics of one document with at least one token (STATISTICS 2).
@@ -8,7 +11,7 @@ use serde::{Deserialize, Serialize};
 pub struct Statistics {
     /// Mean surprisal, nats per token.
     pub mean_surprisal_nats: f64,
-    /// exp(mean surprisal).
+    /// exp(mean surprisal), at most the largest f64.
     pub perplexity: f64,
     /// Mean ln rank.
     pub mean_log_rank: f64,
@@ -18,8 +21,14 @@ pub struct Statistics {
     pub mean_entropy_nats: f64,
     /// Fast-DetectGPT's analytic curvature, the model sampling and scoring; null where the variance is 0.
     pub discrepancy: Option<f64>,
-    /// Standard deviation of surprisal, nats.
+    /// Standard deviation of surprisal over the text's tokens, nats.
     pub surprisal_std: f64,
+    /// 10th percentile of surprisal, nats.
+    pub surprisal_p10: f64,
+    /// 90th percentile of surprisal, nats.
+    pub surprisal_p90: f64,
+    /// Correlation of each token's surprisal with the next one's; null where all are equal or there is but one.
+    pub surprisal_autocorrelation: Option<f64>,
     /// Shares of tokens by rank bucket (GLTR).
     pub rank_fractions: RankFractions,
 }
@@ -38,22 +47,49 @@ pub struct RankFractions {
 }
 
 impl Statistics {
-    /// Statistics of these tokens; `None` where there are none.
+    /// Statistics of these tokens; `None` where there are none, or where a number is not finite (a model that overflowed): a guess
+    /// put in its place would pass as evidence.
     pub fn of(tokens: &TokenScores) -> Option<Self> {
-        let n = tokens.len() as f64;
-        if tokens.is_empty() {
-            return None;
-        }
-        let mean = tokens.surprisal.iter().map(|&s| f64::from(s)).sum::<f64>() / n;
+        let surprisal = wide(&tokens.surprisal)?;
+        let entropy = wide(&tokens.entropy)?;
+        let variance: f64 = wide(&tokens.variance)?.iter().sum();
+        let mean_surprisal_nats = mean(&surprisal)?;
+        let log_ranks: f64 = tokens.rank.iter().map(|&r| f64::from(r.max(1)).ln()).sum();
+        let sum: f64 = surprisal.iter().sum();
+        let mut sorted = surprisal.clone();
+        sorted.sort_unstable_by(f64::total_cmp);
         Some(Self {
-            mean_surprisal_nats: mean,
-            perplexity: mean.exp(),
-            mean_log_rank: 0.,
-            lrr: None,
-            mean_entropy_nats: 0.,
-            discrepancy: None,
-            surprisal_std: 0.,
-            rank_fractions: RankFractions { top_10: 1., top_100: 0., top_1000: 0., rest: 0. },
+            mean_surprisal_nats,
+            perplexity: mean_surprisal_nats.exp().min(f64::MAX),
+            mean_log_rank: log_ranks / surprisal.len() as f64,
+            lrr: (log_ranks > 0.).then(|| sum / log_ranks),
+            mean_entropy_nats: mean(&entropy)?,
+            discrepancy: (variance > 0.).then(|| (entropy.iter().sum::<f64>() - sum) / variance.sqrt()),
+            surprisal_std: standard_deviation(&surprisal)?,
+            surprisal_p10: quantile(&sorted, 0.1)?,
+            surprisal_p90: quantile(&sorted, 0.9)?,
+            surprisal_autocorrelation: autocorrelation(&surprisal),
+            rank_fractions: RankFractions::of(&tokens.rank)?,
         })
     }
+}
+
+impl RankFractions {
+    fn of(ranks: &[u32]) -> Option<Self> {
+        let n = ranks.len() as f64;
+        let up_to = |limit: u32| ranks.iter().filter(|&&r| r <= limit).count();
+        let (ten, hundred, thousand) = (up_to(10), up_to(100), up_to(1000));
+        let share = |count: usize| count as f64 / n;
+        (!ranks.is_empty()).then(|| Self {
+            top_10: share(ten),
+            top_100: share(hundred - ten),
+            top_1000: share(thousand - hundred),
+            rest: share(ranks.len() - thousand),
+        })
+    }
+}
+
+/// The same numbers in f64; `None` where one is not finite.
+fn wide(values: &[f32]) -> Option<Vec<f64>> {
+    values.iter().map(|&v| v.is_finite().then_some(f64::from(v))).collect()
 }

@@ -1,0 +1,147 @@
+//! The calibration file: JSON in, checked as foreign input; JSON out, whole or not at all.
+
+use super::{Calibration, SCHEMA, SHORTEST};
+use crate::score::ScoreModel;
+use serde::Deserialize;
+use std::{
+    collections::HashSet,
+    fs::{self, File},
+    io::{self, Read, Write},
+    path::{Path, PathBuf},
+    sync::atomic::{AtomicU64, Ordering},
+};
+
+/// No calibration is this large: about thirty times one with every bin full.
+const MAX_BYTES: u64 = 32 << 20;
+
+/// Why a calibration could not be read or written.
+#[derive(Debug, thiserror::Error)]
+pub enum CalibrationError {
+    /// The file could not be read.
+    #[error("cannot read calibration {path}: {error}")]
+    Read {
+        /// The file.
+        path: PathBuf,
+        /// What the system said.
+        error: io::Error,
+    },
+    /// The file could not be written; what was there before is untouched.
+    #[error("cannot write calibration {path}: {error}")]
+    Write {
+        /// The file.
+        path: PathBuf,
+        /// What the system said.
+        error: io::Error,
+    },
+    /// Larger than any calibration.
+    #[error("calibration {origin} is larger than {MAX_BYTES} bytes; give the file that `highwater calibrate` wrote")]
+    TooLarge {
+        /// The file, or `embedded`.
+        origin: String,
+    },
+    /// Not the JSON of a calibration.
+    #[error("calibration {origin} is not a calibration: {error}; make one with `highwater calibrate`")]
+    Json {
+        /// The file, or `embedded`.
+        origin: String,
+        /// What was found, and where.
+        error: serde_json::Error,
+    },
+    /// Written by another version of Highwater.
+    #[error("calibration {origin} has schema {found}, expected {SCHEMA}; make it anew with `highwater calibrate`")]
+    Schema {
+        /// The file, or `embedded`.
+        origin: String,
+        /// Its schema.
+        found: u64,
+    },
+    /// Well-formed, but its numbers cannot be right.
+    #[error("calibration {origin} is damaged: {fault}; make it anew with `highwater calibrate`")]
+    Damaged {
+        /// The file, or `embedded`.
+        origin: String,
+        /// What is wrong.
+        fault: String,
+    },
+    /// This build carries none.
+    #[error("this build carries no calibration; name one with --calibration FILE, or make one with `highwater calibrate`")]
+    NotEmbedded,
+}
+
+/// Read first, so that another version is named as such and not as an unknown field.
+#[derive(Deserialize)]
+struct Header {
+    schema: u64,
+}
+
+impl Calibration {
+    /// Reads and checks a calibration file.
+    pub fn load(path: &Path) -> Result<Self, CalibrationError> {
+        let failed = |error| CalibrationError::Read { path: path.to_owned(), error };
+        let mut bytes = Vec::new();
+        File::open(path).and_then(|f| f.take(MAX_BYTES + 1).read_to_end(&mut bytes)).map_err(failed)?;
+        Self::parse(&bytes, &path.display().to_string())
+    }
+
+    /// Reads and checks the bytes of a calibration file; `origin` names them in errors.
+    pub fn parse(bytes: &[u8], origin: &str) -> Result<Self, CalibrationError> {
+        let origin = || origin.to_owned();
+        if bytes.len() as u64 > MAX_BYTES {
+            return Err(CalibrationError::TooLarge { origin: origin() });
+        }
+        let json = |error| CalibrationError::Json { origin: origin(), error };
+        let header: Header = serde_json::from_slice(bytes).map_err(json)?;
+        if header.schema != u64::from(SCHEMA) {
+            return Err(CalibrationError::Schema { origin: origin(), found: header.schema });
+        }
+        let calibration: Self = serde_json::from_slice(bytes).map_err(json)?;
+        match calibration.fault() {
+            Some(fault) => Err(CalibrationError::Damaged { origin: origin(), fault }),
+            None => Ok(calibration),
+        }
+    }
+
+    /// Writes the file under another name beside `path` and renames it: a reader sees the old file or the new one, never half of one.
+    pub fn save(&self, path: &Path) -> Result<(), CalibrationError> {
+        static SAVES: AtomicU64 = AtomicU64::new(0);
+        let failed = |error| CalibrationError::Write { path: path.to_owned(), error };
+        let name = path.file_name().ok_or_else(|| failed(io::ErrorKind::IsADirectory.into()))?;
+        let mut own = std::ffi::OsString::from(".");
+        own.push(name);
+        own.push(format!(".{}.{}.tmp", std::process::id(), SAVES.fetch_add(1, Ordering::Relaxed)));
+        let beside = path.with_file_name(own);
+        let mut bytes = serde_json::to_vec(self).map_err(|e| failed(e.into()))?;
+        bytes.push(b'\n');
+        let written = File::create_new(&beside)
+            .and_then(|mut f| f.write_all(&bytes).and_then(|()| f.sync_all()))
+            .and_then(|()| fs::rename(&beside, path));
+        written.map_err(|error| {
+            // The first error is the one to tell; a left-over file is only untidy.
+            let _ = fs::remove_file(&beside);
+            failed(error)
+        })
+    }
+
+    /// What is wrong with it, if anything.
+    fn fault(&self) -> Option<String> {
+        let starts: Vec<usize> = self.bins.iter().map(|b| b.from_tokens).collect();
+        if starts.is_empty() {
+            Some("it has no length bins, expected at least 1".into())
+        } else if starts[0] < SHORTEST || !starts.is_sorted_by(|a, b| a < b) {
+            Some(format!("its bins start at {starts:?} tokens, expected ascending numbers from {SHORTEST} on"))
+        } else if self.min_tokens < starts[0] {
+            Some(format!("min_tokens is {}, expected at least {}, where the first bin starts", self.min_tokens, starts[0]))
+        } else if let ScoreModel::Fitted(score) = &self.score {
+            let names: HashSet<_> = score.terms.iter().map(|t| t.feature).collect();
+            if !score.is_sound() {
+                Some("its score has a number that is out of range".into())
+            } else if names.len() != score.terms.len() {
+                Some("its score names a feature twice".into())
+            } else {
+                self.bins.iter().find_map(super::Bin::fault)
+            }
+        } else {
+            self.bins.iter().find_map(super::Bin::fault)
+        }
+    }
+}

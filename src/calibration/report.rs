@@ -1,0 +1,142 @@
+//! How well a fit tells human from machine: cross-fitted, by length, and by data set left out.
+
+use super::{
+    Bin,
+    fit::{Crossed, Sample, fit_score, mark_first, narrow, scores},
+};
+use crate::stats::{auroc, p_value, tpr_at_fpr};
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeSet;
+
+/// What a fit can do, by scores of models that did not see the text's document.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct FitReport {
+    /// Samples left out because they have fewer than 8 tokens.
+    pub too_short: usize,
+    /// All lengths; true-positive rates by thresholds per length bin.
+    pub overall: Quality,
+    /// Each length bin.
+    pub bins: Vec<BinQuality>,
+    /// Each data set, scored by a model fitted on all the others and read against their human texts: what to expect of a new source.
+    pub families_left_out: Vec<FamilyQuality>,
+}
+
+/// How well two classes are told apart.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct Quality {
+    /// Different human documents.
+    pub human: usize,
+    /// Machine texts.
+    pub machine: usize,
+    /// Area under the ROC curve; null where a class is missing.
+    pub auroc: Option<f64>,
+    /// Share of machine texts found at a false-positive rate of 1%.
+    pub tpr_at_fpr_01: Option<f64>,
+    /// Share of machine texts found at a false-positive rate of 5%.
+    pub tpr_at_fpr_05: Option<f64>,
+}
+
+/// One length bin.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct BinQuality {
+    /// Fewest tokens.
+    pub from_tokens: usize,
+    /// How well it tells the classes apart.
+    #[serde(flatten)]
+    pub quality: Quality,
+}
+
+/// One data set that the score was fitted without.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct FamilyQuality {
+    /// The data set.
+    pub family: String,
+    /// How well the score of the others tells its classes apart, by its own thresholds.
+    #[serde(flatten)]
+    pub quality: Quality,
+    /// Share of its human documents with p <= 0.01 against the others' human texts; null where it has none.
+    pub human_flagged_01: Option<f64>,
+    /// The same with p <= 0.05.
+    pub human_flagged_05: Option<f64>,
+    /// Share of its machine texts with p <= 0.01; null where it has none.
+    pub machine_flagged_01: Option<f64>,
+    /// The same with p <= 0.05.
+    pub machine_flagged_05: Option<f64>,
+}
+
+impl Quality {
+    fn of(human: &[f64], machine: &[f64]) -> Self {
+        Self {
+            human: human.len(),
+            machine: machine.len(),
+            auroc: auroc(human, machine),
+            tpr_at_fpr_01: tpr_at_fpr(human, machine, 0.01),
+            tpr_at_fpr_05: tpr_at_fpr(human, machine, 0.05),
+        }
+    }
+}
+
+/// The cross-fitted part of the report.
+pub(super) fn of(bins: &[Bin], crossed: &[Crossed<'_>]) -> FitReport {
+    let ends = bins.iter().skip(1).map(|b| b.from_tokens).chain([usize::MAX]);
+    let one = |(bin, to): (&Bin, usize)| {
+        let of = |machine| scores(crossed, machine, bin.from_tokens, to);
+        BinQuality { from_tokens: bin.from_tokens, quality: Quality::of(&of(false), &of(true)) }
+    };
+    let by_bin: Vec<BinQuality> = bins.iter().zip(ends).map(one).collect();
+    let of = |machine| scores(crossed, machine, 0, usize::MAX);
+    let overall = Quality {
+        tpr_at_fpr_01: over_bins(&by_bin, |q| q.tpr_at_fpr_01),
+        tpr_at_fpr_05: over_bins(&by_bin, |q| q.tpr_at_fpr_05),
+        ..Quality::of(&of(false), &of(true))
+    };
+    FitReport { overall, bins: by_bin, ..FitReport::default() }
+}
+
+/// Every family in turn, scored by a fit on the rest. A family that holds a whole class cannot be left out and is not listed.
+pub(super) fn leave_out(samples: &[&Sample], bins: &[Bin], ridge: f64) -> Vec<FamilyQuality> {
+    let starts: Vec<usize> = bins.iter().map(|b| b.from_tokens).collect();
+    let families: BTreeSet<&str> = samples.iter().map(|s| s.family.as_str()).collect();
+    let one = |family: &str| {
+        let (own, rest): (Vec<&Sample>, Vec<&Sample>) = samples.iter().partition(|s| s.family == family);
+        let model = fit_score(&rest, ridge).ok()?;
+        let scored = |part: &[&Sample]| part.iter().map(|s| model.score(&s.statistics, s.tokens)).collect::<Vec<f64>>();
+        let (own_scores, rest_scores) = (scored(&own), scored(&rest));
+        let own = mark_first(own.into_iter().zip(own_scores), &starts);
+        let rest = mark_first(rest.into_iter().zip(rest_scores), &starts);
+        Some(family_quality(family, &own, &rest, &starts))
+    };
+    families.into_iter().filter_map(one).collect()
+}
+
+fn family_quality(family: &str, own: &[Crossed<'_>], rest: &[Crossed<'_>], starts: &[usize]) -> FamilyQuality {
+    let references: Vec<Vec<f32>> = starts.iter().enumerate().map(|(i, &from)| reference(rest, from, starts.get(i + 1).copied())).collect();
+    let flagged = |machine: bool, level: f64| {
+        let of: Vec<_> = own.iter().filter(|c| c.first && c.sample.machine == machine).collect();
+        let bin = |c: &Crossed<'_>| starts.partition_point(|&from| from <= c.sample.tokens).saturating_sub(1);
+        let count = of.iter().filter(|c| p_value(&references[bin(c)], c.score as f32) <= level).count();
+        (!of.is_empty()).then(|| count as f64 / of.len() as f64)
+    };
+    let of = |machine| scores(own, machine, 0, usize::MAX);
+    FamilyQuality {
+        family: family.to_owned(),
+        quality: Quality::of(&of(false), &of(true)),
+        human_flagged_01: flagged(false, 0.01),
+        human_flagged_05: flagged(false, 0.05),
+        machine_flagged_01: flagged(true, 0.01),
+        machine_flagged_05: flagged(true, 0.05),
+    }
+}
+
+fn reference(rest: &[Crossed<'_>], from: usize, to: Option<usize>) -> Vec<f32> {
+    let mut human = narrow(&scores(rest, false, from, to.unwrap_or(usize::MAX)));
+    human.sort_unstable_by(f32::total_cmp);
+    human
+}
+
+/// The mean over machine texts of a rate that each bin has by its own threshold.
+fn over_bins(bins: &[BinQuality], rate: impl Fn(&Quality) -> Option<f64>) -> Option<f64> {
+    let rates: Vec<(f64, f64)> = bins.iter().filter_map(|b| Some((rate(&b.quality)?, b.quality.machine as f64))).collect();
+    let total: f64 = rates.iter().map(|(_, n)| n).sum();
+    (total > 0.).then(|| rates.iter().map(|(r, n)| r * n).sum::<f64>() / total)
+}

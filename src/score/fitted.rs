@@ -1,0 +1,170 @@
+//! The fitted score: ridge logistic regression over statistics that are standardised against human texts of the same length.
+//!
+//! score = intercept + sum over features of `weight` z + `tail_weight` (sqrt(1 + z²) - 1) + `length_weight` z v, the raw log odds, with
+//! z = (x - m(T)) / sd(T), m and ln sd each linear in (1, u, u²), u = 1/sqrt(T), and v = ln(T/128); T tokens, held within 8 to 2048.
+
+use super::{Feature, Statistics};
+use crate::stats::{Rows, least_squares, logistic, short};
+use serde::{Deserialize, Serialize};
+
+/// Lengths outside these are standardised like these: nothing was fitted there.
+const LENGTHS: (usize, usize) = (8, 2048);
+/// A feature that hardly varies among human texts may not turn rounding into evidence.
+const SMALLEST_SD: f64 = 1e-3;
+/// -E ln |x| of a standard normal x: (ln 2 + Euler's constant) / 2.
+const MEAN_LOG_NORMAL: f64 = 0.635_181_422_730_739;
+const SCORING_STEPS: usize = 12;
+/// Only so that texts of one single length can be fitted.
+const LENGTH_RIDGE: f64 = 1e-9;
+
+/// A fitted score as plain numbers; larger = more machine-like.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct FittedScore {
+    /// Log odds where every term is 0.
+    pub intercept: f64,
+    /// One entry per feature.
+    pub terms: Vec<Term>,
+}
+
+/// What one feature adds to the score.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Term {
+    /// Which statistic.
+    pub feature: Feature,
+    /// Mean among human texts: coefficients of 1, u, u².
+    pub mean: [f64; 3],
+    /// ln of the standard deviation among human texts: coefficients of 1, u, u².
+    pub log_sd: [f64; 3],
+    /// Weight of z: which side is machine-like.
+    pub weight: f64,
+    /// Weight of sqrt(1 + z²) - 1: what both tails have in common. It grows like |z|, so one wild value cannot take over as a square would.
+    pub tail_weight: f64,
+    /// Weight of z v: how the side changes with length.
+    pub length_weight: f64,
+}
+
+/// One text of the fit.
+#[derive(Debug, Clone, Copy)]
+pub struct TrainingRow<'a> {
+    /// Its statistics.
+    pub statistics: &'a Statistics,
+    /// Its tokens.
+    pub tokens: usize,
+    /// Whether a machine wrote it.
+    pub machine: bool,
+    /// How much it counts, at least 0.
+    pub weight: f64,
+}
+
+/// Why a score could not be fitted.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum ScoreFitError {
+    /// A class has no weight.
+    #[error("the fit takes human and machine texts that share lengths, expected some of both, found {human} human and {machine} machine")]
+    OneClass {
+        /// Human rows of positive weight.
+        human: usize,
+        /// Machine rows of positive weight.
+        machine: usize,
+    },
+    /// The equations have no finite solution.
+    #[error("the score's equations have no finite solution; look for texts with the same statistics or give more texts")]
+    Singular,
+}
+
+impl FittedScore {
+    /// The raw log odds of a document of `tokens` tokens.
+    pub fn score(&self, statistics: &Statistics, tokens: usize) -> f64 {
+        let v = log_length(tokens);
+        let term = |t: &Term| {
+            let z = t.z(statistics, tokens);
+            t.weight * z + t.tail_weight * tail(z) + t.length_weight * z * v
+        };
+        self.intercept + self.terms.iter().map(term).sum::<f64>()
+    }
+
+    /// Fits the score; `ridge` is the penalty on squared weights relative to the mean log loss. Deterministic.
+    pub fn fit(rows: &[TrainingRow<'_>], ridge: f64) -> Result<Self, ScoreFitError> {
+        let count = |machine| rows.iter().filter(|r| r.machine == machine && r.weight > 0.).count();
+        let (human, machine) = (count(false), count(true));
+        if human == 0 || machine == 0 {
+            return Err(ScoreFitError::OneClass { human, machine });
+        }
+        let humans: Vec<_> = rows.iter().filter(|r| !r.machine).copied().collect();
+        let mut terms = Feature::ALL.iter().map(|&f| standardise(f, &humans)).collect::<Option<Vec<_>>>().ok_or(ScoreFitError::Singular)?;
+        let values: Vec<f64> = rows.iter().flat_map(|r| design(&terms, r)).collect();
+        let weights: Vec<f64> = rows.iter().map(|r| r.weight).collect();
+        let labels: Vec<bool> = rows.iter().map(|r| r.machine).collect();
+        let design = Rows { values: &values, width: 1 + 3 * terms.len(), weights: &weights };
+        let found = logistic(design, &labels, ridge).ok_or(ScoreFitError::Singular)?;
+        for (term, b) in terms.iter_mut().zip(found[1..].chunks_exact(3)) {
+            (term.weight, term.tail_weight, term.length_weight) = (short(b[0]), short(b[1]), short(b[2]));
+        }
+        Ok(Self { intercept: short(found[0]), terms })
+    }
+
+    /// Whether every number is finite and small enough that the score of any statistics is finite.
+    pub fn is_sound(&self) -> bool {
+        let numbers = |t: &Term| t.mean.into_iter().chain([t.weight, t.tail_weight, t.length_weight]).all(|x| x.abs() < 1e9);
+        self.intercept.abs() < 1e9 && self.terms.iter().all(|t| numbers(t) && t.log_sd.iter().all(|x| x.abs() < 1e4))
+    }
+}
+
+impl Term {
+    /// How many human standard deviations the feature lies above the human mean of this length.
+    fn z(&self, statistics: &Statistics, tokens: usize) -> f64 {
+        let basis = length_basis(tokens);
+        let along = |c: &[f64; 3]| c.iter().zip(basis).map(|(c, b)| c * b).sum::<f64>();
+        (self.feature.of(statistics, tokens) - along(&self.mean)) / along(&self.log_sd).clamp(-50., 50.).exp().max(SMALLEST_SD)
+    }
+}
+
+/// The human mean and standard deviation of a feature along length: least squares of the value, then the normal likelihood of the
+/// residuals with ln sd linear in the basis, by Fisher scoring from a regression of ln |residual| (Harvey 1976, "Estimating regression
+/// models with multiplicative heteroscedasticity"). Squared residuals are cut at 9, so that one odd text does not set the scale.
+fn standardise(feature: Feature, humans: &[TrainingRow<'_>]) -> Option<Term> {
+    let values: Vec<f64> = humans.iter().flat_map(|r| length_basis(r.tokens)).collect();
+    let weights: Vec<f64> = humans.iter().map(|r| r.weight).collect();
+    let rows = Rows { values: &values, width: 3, weights: &weights };
+    let ridge = LENGTH_RIDGE * weights.iter().sum::<f64>();
+    let found: Vec<f64> = humans.iter().map(|r| feature.of(r.statistics, r.tokens)).collect();
+    let mean = three(&least_squares(rows, &found, ridge)?);
+    let mut term = Term { feature, mean, log_sd: [0.; 3], weight: 0., tail_weight: 0., length_weight: 0. };
+    let logs: Vec<f64> = humans.iter().map(|r| term.z(r.statistics, r.tokens).abs().max(SMALLEST_SD).ln() + MEAN_LOG_NORMAL).collect();
+    let mut log_sd = least_squares(rows, &logs, ridge)?;
+    for _ in 0..SCORING_STEPS {
+        term.log_sd = three(&log_sd);
+        let off: Vec<f64> = humans.iter().map(|r| (term.z(r.statistics, r.tokens).powi(2).min(9.) - 1.) / 2.).collect();
+        log_sd.iter_mut().zip(least_squares(rows, &off, ridge)?).for_each(|(c, step)| *c += step);
+    }
+    term.log_sd = three(&log_sd);
+    Some(term)
+}
+
+fn design(terms: &[Term], row: &TrainingRow<'_>) -> Vec<f64> {
+    let v = log_length(row.tokens);
+    let three = |t: &Term| {
+        let z = t.z(row.statistics, row.tokens);
+        [z, tail(z), z * v]
+    };
+    std::iter::once(1.).chain(terms.iter().flat_map(three)).collect()
+}
+
+fn tail(z: f64) -> f64 {
+    1f64.hypot(z) - 1.
+}
+
+fn length_basis(tokens: usize) -> [f64; 3] {
+    let length = tokens.clamp(LENGTHS.0, LENGTHS.1) as f64;
+    [1., 1. / length.sqrt(), 1. / length]
+}
+
+fn log_length(tokens: usize) -> f64 {
+    (tokens.clamp(LENGTHS.0, LENGTHS.1) as f64 / 128.).ln()
+}
+
+fn three(coefficients: &[f64]) -> [f64; 3] {
+    std::array::from_fn(|i| coefficients.get(i).map_or(0., |&c| short(c)))
+}

@@ -1,0 +1,176 @@
+//! Statistics by hand, the fitted score on texts made for it, and numbers at the edge of f32.
+
+use super::*;
+use crate::{model::TokenScores, stats::auroc, stats::random::Random};
+use proptest::prelude::*;
+
+fn tokens(surprisal: &[f32], rank: &[u32], entropy: &[f32], variance: &[f32]) -> TokenScores {
+    TokenScores { surprisal: surprisal.to_vec(), rank: rank.to_vec(), entropy: entropy.to_vec(), variance: variance.to_vec() }
+}
+
+fn near(found: f64, expected: f64) {
+    assert!((found - expected).abs() < 1e-6, "expected {expected}, found {found}");
+}
+
+#[test]
+fn statistics_of_four_tokens_by_hand() {
+    let s = Statistics::of(&tokens(&[1., 2., 3., 6.], &[1, 10, 11, 2000], &[2.; 4], &[1., 1., 1., 6.])).unwrap();
+    let log_ranks = 10f64.ln() + 11f64.ln() + 2000f64.ln();
+    near(s.mean_surprisal_nats, 3.);
+    near(s.perplexity, 3f64.exp());
+    near(s.mean_log_rank, log_ranks / 4.);
+    near(s.lrr.unwrap(), 12. / log_ranks);
+    near(s.mean_entropy_nats, 2.);
+    near(s.discrepancy.unwrap(), (8. - 12.) / 3.);
+    near(s.surprisal_std, 3.5f64.sqrt());
+    near(s.surprisal_p10, 1.3);
+    near(s.surprisal_p90, 5.1);
+    near(s.surprisal_autocorrelation.unwrap(), 2. / 14.); // (-2)(-1) + (-1)(0) + (0)(3)
+    assert_eq!(s.rank_fractions, RankFractions { top_10: 0.5, top_100: 0.25, top_1000: 0., rest: 0.25 });
+}
+
+#[test]
+fn rank_buckets_have_glt_rs_edges() {
+    let s = Statistics::of(&tokens(&[1.; 6], &[10, 11, 100, 101, 1000, 1001], &[1.; 6], &[1.; 6])).unwrap();
+    let sixth = 1. / 6.;
+    assert_eq!(s.rank_fractions, RankFractions { top_10: sixth, top_100: 2. / 6., top_1000: 2. / 6., rest: sixth });
+}
+
+#[test]
+fn undefined_statistics_are_null() {
+    let s = Statistics::of(&tokens(&[0.; 3], &[1; 3], &[0.; 3], &[0.; 3])).unwrap();
+    assert_eq!((s.lrr, s.discrepancy, s.surprisal_autocorrelation), (None, None, None));
+    assert!(ScoreName::ALL.iter().all(|name| name.of(&s).is_none_or(f64::is_finite)));
+    assert_eq!(ScoreModel::Plain(ScoreName::Discrepancy).score(&s, 3), 0.);
+    assert_eq!(Statistics::of(&TokenScores::default()), None);
+}
+
+#[test]
+fn a_model_that_overflowed_gives_no_statistics() {
+    for bad in [f32::NAN, f32::INFINITY, f32::NEG_INFINITY] {
+        assert_eq!(Statistics::of(&tokens(&[1., bad], &[1, 2], &[1.; 2], &[1.; 2])), None);
+        assert_eq!(Statistics::of(&tokens(&[1.; 2], &[1, 2], &[1., bad], &[1.; 2])), None);
+        assert_eq!(Statistics::of(&tokens(&[1.; 2], &[1, 2], &[1.; 2], &[bad, 1.])), None);
+    }
+}
+
+#[test]
+fn plain_scores_rise_when_text_gets_more_predictable() {
+    let human = Statistics::of(&tokens(&[1., 9., 5.], &[1, 5000, 90], &[4.; 3], &[4.; 3])).unwrap();
+    let machine = Statistics::of(&tokens(&[1., 1.5, 0.5], &[1, 2, 1], &[3.; 3], &[4.; 3])).unwrap();
+    for name in ScoreName::ALL {
+        assert!(name.of(&machine) > name.of(&human), "{name:?}");
+    }
+}
+
+/// Texts whose surprisal has this mean and spread; the same generator makes all lengths.
+fn text(random: &mut Random, length: usize, mean: f64, spread: f64) -> Statistics {
+    let surprisal: Vec<f32> = (0..length).map(|_| (mean + spread * random.normal()).abs() as f32).collect();
+    let rank = surprisal.iter().map(|s| 1 + s.exp() as u32).collect();
+    let entropy = surprisal.iter().map(|s| 2. + s / 4.).collect();
+    Statistics::of(&TokenScores { variance: vec![4.; length], rank, entropy, surprisal }).unwrap()
+}
+
+/// Human in the middle, machine on both sides of it: one statistic with one direction cannot tell them apart.
+fn both_tails(seed: u64, count: usize) -> Vec<(Statistics, usize, bool)> {
+    let mut random = Random(seed);
+    let one = |i: usize| {
+        let length = 16 + (random.bits() % 200) as usize;
+        let own = 0.2 * random.normal();
+        let mean = if i.is_multiple_of(2) {
+            3.
+        } else if i % 4 == 1 {
+            2.
+        } else {
+            4.
+        };
+        (text(&mut random, length, mean + own, 1.5), length, i % 2 == 1)
+    };
+    (0..count).map(one).collect()
+}
+
+fn fit(texts: &[(Statistics, usize, bool)]) -> FittedScore {
+    let row = |(statistics, tokens, machine): &(Statistics, usize, bool)| (statistics.to_owned(), *tokens, *machine);
+    let rows: Vec<_> = texts.iter().map(row).collect();
+    let rows: Vec<TrainingRow<'_>> = rows
+        .iter()
+        .map(|(statistics, tokens, machine)| TrainingRow { statistics, tokens: *tokens, machine: *machine, weight: 1. })
+        .collect();
+    FittedScore::fit(&rows, 1e-3).unwrap()
+}
+
+fn area(texts: &[(Statistics, usize, bool)], score: impl Fn(&Statistics, usize) -> f64) -> f64 {
+    let of = |wanted: bool| texts.iter().filter(|t| t.2 == wanted).map(|t| score(&t.0, t.1)).collect::<Vec<_>>();
+    auroc(&of(false), &of(true)).unwrap()
+}
+
+#[test]
+fn the_fitted_score_uses_both_tails() {
+    let score = fit(&both_tails(1, 1200));
+    let fresh = both_tails(2, 800);
+    let fitted = area(&fresh, |s, t| score.score(s, t));
+    let plain = area(&fresh, |s, _| -s.mean_surprisal_nats);
+    assert!(fitted > 0.9, "fitted {fitted}");
+    assert!((plain - 0.5).abs() < 0.1, "the likelihood must fail here, or the test shows nothing: {plain}");
+}
+
+/// Among human texts the standardised features have mean 0 and deviation 1 at every length.
+#[test]
+fn features_are_standardised_along_length() {
+    let mut random = Random(5);
+    let mut humans =
+        |length: usize, count: usize| (0..count).map(|_| (text(&mut random, length, 3., 1.5), length, false)).collect::<Vec<_>>();
+    let mut texts: Vec<_> = [10, 20, 40, 80, 160, 320].into_iter().flat_map(|length| humans(length, 150)).collect();
+    let fresh = [10usize, 40, 320].map(|length| humans(length, 400));
+    texts.extend(both_tails(6, 200).into_iter().filter(|t| t.2));
+    let mut score = fit(&texts);
+    let term = score.terms.iter().find(|t| t.feature == Feature::MeanSurprisal).unwrap().clone();
+    score = FittedScore { intercept: 0., terms: vec![Term { weight: 1., tail_weight: 0., length_weight: 0., ..term }] };
+    for texts in fresh {
+        let z: Vec<f64> = texts.iter().map(|(s, t, _)| score.score(s, *t)).collect();
+        let (m, sd) = (crate::stats::mean(&z).unwrap(), crate::stats::standard_deviation(&z).unwrap());
+        assert!(m.abs() < 0.2 && (sd - 1.).abs() < 0.2, "{} tokens: mean {m}, deviation {sd}", texts[0].1);
+    }
+}
+
+#[test]
+fn the_fit_is_deterministic_and_its_numbers_survive_json() {
+    let texts = both_tails(3, 300);
+    let score = fit(&texts);
+    assert_eq!(score, fit(&texts));
+    let back: ScoreModel = serde_json::from_str(&serde_json::to_string(&ScoreModel::Fitted(score.clone())).unwrap()).unwrap();
+    assert_eq!(back, ScoreModel::Fitted(score));
+}
+
+#[test]
+fn one_class_is_refused_and_equal_texts_do_not_break_the_fit() {
+    let s = text(&mut Random(9), 30, 3., 1.);
+    let row = |machine| TrainingRow { statistics: &s, tokens: 30, machine, weight: 1. };
+    assert_eq!(FittedScore::fit(&[row(false); 5], 1e-3), Err(ScoreFitError::OneClass { human: 5, machine: 0 }));
+    let same = FittedScore::fit(&[row(false), row(false), row(true), row(true)], 1e-3).unwrap();
+    assert!(same.is_sound() && same.score(&s, 30).abs() < 1e-6, "texts that are all equal have odds 1");
+}
+
+proptest! {
+    /// Whatever finite numbers a model gives, every statistic is a number and every score too.
+    #[test]
+    fn no_statistic_is_ever_nan(rows in prop::collection::vec((0f32..f32::MAX, any::<u32>(), 0f32..f32::MAX, 0f32..f32::MAX), 1..40)) {
+        let t = TokenScores {
+            surprisal: rows.iter().map(|r| r.0).collect(),
+            rank: rows.iter().map(|r| r.1).collect(),
+            entropy: rows.iter().map(|r| r.2).collect(),
+            variance: rows.iter().map(|r| r.3).collect(),
+        };
+        let s = Statistics::of(&t).unwrap();
+        let json = serde_json::to_value(s).unwrap();
+        for (name, value) in json.as_object().unwrap() {
+            let may_be_null = ["lrr", "discrepancy", "surprisal_autocorrelation"].contains(&name.as_str());
+            prop_assert!(!value.is_null() || may_be_null, "{name} is null: not finite");
+        }
+        let f = s.rank_fractions;
+        prop_assert!((f.top_10 + f.top_100 + f.top_1000 + f.rest - 1.).abs() < 1e-9);
+        prop_assert!(Feature::ALL.iter().all(|feature| feature.of(&s, t.len()).is_finite()));
+        let fitted = crate::calibration::Calibration::for_fake();
+        prop_assert!(fitted.score_model().score(&s, t.len()).is_finite());
+    }
+}

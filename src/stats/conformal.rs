@@ -1,0 +1,44 @@
+//! Conformal p-values of a score among sorted reference scores, and what a fixed reference set costs.
+//!
+//! Must not assume any distribution: exchangeability with the reference is the only assumption.
+
+use statrs::distribution::{Beta, ContinuousCDF};
+
+/// Conformal p-value of a large score: (1 + number of reference scores >= `score`) / (n + 1).
+///
+/// `sorted` is ascending. P(p <= q) <= q for every q where the score is exchangeable with the reference (Vovk, Gammerman & Shafer 2005,
+/// prop. 2.8). Ties count against the score, so rounding both sides alike keeps the promise. An empty reference gives 1.
+pub fn p_value(sorted: &[f32], score: f32) -> f64 {
+    let below = sorted.partition_point(|&a| a < score);
+    (1 + sorted.len() - below) as f64 / (sorted.len() + 1) as f64
+}
+
+/// Conformal p-value of a small score: (1 + number of reference scores <= `score`) / (n + 1); `sorted` is ascending.
+pub fn p_value_low(sorted: &[f32], score: f32) -> f64 {
+    let at_most = sorted.partition_point(|&a| a <= score);
+    (1 + at_most) as f64 / (sorted.len() + 1) as f64
+}
+
+/// Upper bound of the true rate of {p <= `level`} given one fixed reference set of `n` scores, right with probability `confidence`
+/// over the reference sets.
+///
+/// Given the set, that rate is Beta(k, n + 1 - k) with k = floor(level (n + 1)) where scores have no ties, and stochastically smaller
+/// where they have (Vovk 2012, "Conditional validity of inductive conformal predictors"). 0 where no p-value can be that small,
+/// 1 where every one is.
+pub fn rate_upper_bound(n: usize, level: f64, confidence: f64) -> f64 {
+    let k = attainable(n, level);
+    if k == 0 {
+        return 0.;
+    }
+    if k > n || !(0. ..=1.).contains(&confidence) {
+        return 1.;
+    }
+    Beta::new(k as f64, (n + 1 - k) as f64).map_or(1., |beta| beta.inverse_cdf(confidence))
+}
+
+/// Number of different p-values at most `level`, by the same division that makes them: `level * (n + 1)` rounds the wrong way at times.
+fn attainable(n: usize, level: f64) -> usize {
+    let total = (n + 1) as f64;
+    let near = (level * total).floor().clamp(0., total) as usize;
+    (near.saturating_sub(1)..=(near + 1).min(n + 1)).rev().find(|&k| k as f64 / total <= level).unwrap_or(0)
+}
