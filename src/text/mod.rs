@@ -27,6 +27,21 @@ impl Document {
     pub fn new(text: impl Into<String>) -> Self {
         Self { text: text.into(), ..Self::default() }
     }
+
+    /// A document of these bytes, read as UTF-8 without the byte-order mark that may stand first.
+    /// Each sequence that is not UTF-8 becomes one U+FFFD and is counted in `invalid_utf8`.
+    pub fn from_bytes(bytes: &[u8]) -> Self {
+        let bytes = bytes.strip_prefix("\u{FEFF}".as_bytes()).unwrap_or(bytes);
+        let mut document = Self { text: String::with_capacity(bytes.len()), ..Self::default() };
+        for chunk in bytes.utf8_chunks() {
+            document.text.push_str(chunk.valid());
+            if !chunk.invalid().is_empty() {
+                document.text.push(char::REPLACEMENT_CHARACTER);
+                document.invalid_utf8 = document.invalid_utf8.saturating_add(1);
+            }
+        }
+        document
+    }
 }
 
 /// What floods are counted per: a forum, an author, a thread.
@@ -72,4 +87,33 @@ pub fn words(text: &str) -> usize {
 /// Why no model of English can judge this text, if so; `None` where it can be tried.
 pub fn unsupported_language(_text: &str) -> Option<&'static str> {
     None
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn bytes_are_read_with_their_faults_counted() {
+        let cases: [(&[u8], &str, u32); 6] = [
+            (b"", "", 0),
+            ("\u{FEFF}caf\u{E9} \u{FEFF}".as_bytes(), "caf\u{E9} \u{FEFF}", 0),
+            (b"\xEF\xBBab", "\u{FFFD}ab", 1),
+            (b"caf\xE9 is\xFF\xFEok\0", "caf\u{FFFD} is\u{FFFD}\u{FFFD}ok\0", 3),
+            // A lone surrogate, as some encoders write it.
+            (b"\xED\xA0\x80", "\u{FFFD}\u{FFFD}\u{FFFD}", 3),
+            ("\u{FFFD}".as_bytes(), "\u{FFFD}", 0),
+        ];
+        for (bytes, text, invalid) in cases {
+            let document = Document::from_bytes(bytes);
+            assert_eq!((document.text.as_str(), document.invalid_utf8), (text, invalid));
+        }
+    }
+
+    #[test]
+    fn words_are_runs_between_white_space() {
+        for (text, count) in [("", 0), (" \n\t", 0), ("one", 1), (" don't  stop - me\u{A0}now ", 5)] {
+            assert_eq!(words(text), count, "{text:?}");
+        }
+    }
 }
