@@ -1,0 +1,339 @@
+//! `/openapi.json`: the routes and shapes as documentation. The structs here are read by no handler; tests hold them against real answers.
+#![allow(dead_code, reason = "documentation-only shapes")]
+
+use axum::Json;
+use serde::Serialize;
+use utoipa::{
+    Modify, OpenApi, ToSchema,
+    openapi::security::{Http, HttpAuthScheme, SecurityScheme},
+};
+
+#[derive(OpenApi)]
+#[openapi(
+    info(title = "Highwater", description = "Says which texts a language model wrote. Every error is `{\"error\":{\"code\":…,\"message\":…}}`."),
+    paths(assess, stream, moderations, model, live, ready, metrics),
+    components(schemas(TokenScore)),
+    security((), ("key" = [])),
+    modifiers(&Key),
+)]
+struct Api;
+
+struct Key;
+
+impl Modify for Key {
+    fn modify(&self, api: &mut utoipa::openapi::OpenApi) {
+        let components = api.components.get_or_insert_default();
+        components.add_security_scheme("key", SecurityScheme::Http(Http::new(HttpAuthScheme::Bearer)));
+    }
+}
+
+/// The document itself.
+pub(super) async fn document() -> Json<utoipa::openapi::OpenApi> {
+    Json(Api::openapi())
+}
+
+/// Assess one text or several
+#[utoipa::path(post, path = "/v1/assess", tag = "assess",
+    params(("tokens" = Option<bool>, Query, description = "Add per-token scores")),
+    request_body(content = AssessRequest, description = "One text, or `documents`. Any content type is read as JSON.",
+        example = json!({"text": "I walked down to the harbour this morning and all of the boats were gone."})),
+    responses(
+        (status = 200, description = "One assessment, or `assessments` in order", body = AssessAnswer),
+        (status = 400, description = "`malformed`: not JSON", body = ErrorAnswer),
+        (status = 401, description = "`unauthorized`: key missing or wrong", body = ErrorAnswer),
+        (status = 413, description = "`too_large`: body or text too long", body = ErrorAnswer),
+        (status = 422, description = "`invalid`: JSON of another shape", body = ErrorAnswer),
+        (status = 429, description = "`queue_full`: try again after `Retry-After` seconds", body = ErrorAnswer),
+        (status = 500, description = "`internal`: the model failed on this text", body = ErrorAnswer),
+        (status = 503, description = "`not_ready` or `draining`", body = ErrorAnswer)))]
+fn assess() {}
+
+/// Assess a stream of lines
+///
+/// One document per line in, one assessment or error per line out, in order, while the body is still being sent. Read the answer while
+/// you send: the service stops reading when nobody takes its answers.
+#[utoipa::path(post, path = "/v1/stream", tag = "assess",
+    params(("tokens" = Option<bool>, Query, description = "Add per-token scores")),
+    request_body(content = String, content_type = "application/x-ndjson", description = "One document per line; blank lines are passed over",
+        example = "{\"text\":\"first post\",\"id\":\"1\"}\n{\"text\":\"second post\",\"id\":\"2\"}\n"),
+    responses((status = 200, description = "One `Assessment` or `EntryError` per line", body = Entry, content_type = "application/x-ndjson")))]
+fn stream() {}
+
+/// OpenAI-compatible moderation
+///
+/// OpenAI's own categories are there and never set; `machine-generated` is what this service judges.
+#[utoipa::path(post, path = "/v1/moderations", tag = "assess",
+    request_body(content = ModerationRequest, example = json!({"input": "I walked down to the harbour this morning."})),
+    responses((status = 200, description = "One result per text", body = Moderation), (status = 422, description = "`invalid`", body = ErrorAnswer)))]
+fn moderations() {}
+
+/// Model, calibration, device, limits
+#[utoipa::path(get, path = "/v1/model", tag = "service",
+    responses((status = 200, description = "What is loaded", body = ModelAnswer), (status = 503, description = "`not_ready`", body = ErrorAnswer)))]
+fn model() {}
+
+/// The process runs
+#[utoipa::path(get, path = "/health/live", tag = "service", responses((status = 200, description = "It does")))]
+fn live() {}
+
+/// Requests are taken
+#[utoipa::path(get, path = "/health/ready", tag = "service",
+    responses((status = 200, description = "They are"), (status = 503, description = "`not_ready` or `draining`", body = ErrorAnswer)))]
+fn ready() {}
+
+/// Prometheus metrics
+#[utoipa::path(get, path = "/metrics", tag = "service", responses((status = 200, description = "Prometheus text", body = String, content_type = "text/plain")))]
+fn metrics() {}
+
+/// One text.
+#[derive(ToSchema)]
+struct Document {
+    /// The text, as it was posted.
+    text: String,
+    /// Your name for it, given back unchanged.
+    id: Option<String>,
+    /// What floods are counted per (a forum, an author, a thread): a key or a list of at most 16, each of 1 to 256 bytes.
+    stream: Option<StreamKeys>,
+    /// When it was posted, RFC 3339.
+    time: Option<String>,
+}
+
+/// One key or several.
+#[derive(ToSchema, Serialize)]
+#[serde(untagged)]
+enum StreamKeys {
+    One(String),
+    Many(Vec<String>),
+}
+
+/// One text or several.
+#[derive(ToSchema)]
+#[serde(untagged)]
+enum AssessRequest {
+    One(Document),
+    Many(Batch),
+}
+
+/// Several texts.
+#[derive(ToSchema)]
+struct Batch {
+    documents: Vec<Document>,
+}
+
+/// One assessment or several.
+#[derive(ToSchema)]
+#[serde(untagged)]
+enum AssessAnswer {
+    One(Box<Assessment>),
+    Many(AssessmentList),
+}
+
+/// Answers in the order of the documents.
+#[derive(ToSchema)]
+struct AssessmentList {
+    assessments: Vec<Entry>,
+}
+
+/// An assessment, or why there is none.
+#[derive(ToSchema)]
+#[serde(untagged)]
+enum Entry {
+    Assessment(Box<Assessment>),
+    Error(EntryError),
+}
+
+/// One document's or line's error.
+#[derive(ToSchema)]
+struct EntryError {
+    /// Where the document had one.
+    id: Option<String>,
+    /// In streams: the line, from 1.
+    line: Option<u64>,
+    error: ErrorBody,
+}
+
+/// An error.
+#[derive(ToSchema)]
+struct ErrorAnswer {
+    error: ErrorBody,
+}
+
+/// A stable code and a sentence.
+#[derive(ToSchema)]
+struct ErrorBody {
+    code: String,
+    message: String,
+}
+
+/// What is said of one document.
+#[derive(ToSchema)]
+struct Assessment {
+    id: Option<String>,
+    stream: Option<StreamKeys>,
+    /// `human`, `machine` or `abstain`.
+    verdict: Verdict,
+    /// Where the verdict is `abstain`.
+    abstain_reason: Option<AbstainReason>,
+    /// `p_value` is at most the threshold.
+    flagged: bool,
+    /// Raw score, larger = more machine-like; null where nothing was scored.
+    score: Option<f64>,
+    /// How seldom a human text scores at least this high; null where it cannot be said.
+    p_value: Option<f64>,
+    /// Probability of machine text where human and machine texts are equally many.
+    machine_probability: Option<f64>,
+    tokens: u64,
+    words: u64,
+    /// The evidence; null where nothing was scored.
+    statistics: Option<Statistics>,
+    /// What normalisation changed.
+    normalization: Normalization,
+    /// Name and hash.
+    model: String,
+    calibration: String,
+    /// With `?tokens=true`.
+    token_scores: Option<Vec<TokenScore>>,
+}
+
+#[derive(ToSchema)]
+#[serde(rename_all = "lowercase")]
+enum Verdict {
+    Human,
+    Machine,
+    Abstain,
+}
+
+#[derive(ToSchema)]
+#[serde(rename_all = "snake_case")]
+enum AbstainReason {
+    Empty,
+    TooShort,
+    UnsupportedLanguage,
+    Uncertain,
+}
+
+/// Surprisal and entropy in nats; rank from 1.
+#[derive(ToSchema)]
+struct Statistics {
+    mean_surprisal_nats: f64,
+    perplexity: f64,
+    mean_log_rank: f64,
+    lrr: Option<f64>,
+    mean_entropy_nats: f64,
+    discrepancy: Option<f64>,
+    surprisal_std: f64,
+    rank_fractions: RankFractions,
+}
+
+/// Shares of tokens by rank: 1-10, 11-100, 101-1000, above.
+#[derive(ToSchema)]
+struct RankFractions {
+    top_10: f64,
+    top_100: f64,
+    top_1000: f64,
+    rest: f64,
+}
+
+/// Characters replaced or taken out before scoring.
+#[derive(ToSchema)]
+struct Normalization {
+    homoglyphs: u32,
+    zero_width: u32,
+    control: u32,
+}
+
+/// One token; offsets in bytes of the original text.
+#[derive(ToSchema)]
+struct TokenScore {
+    text: String,
+    start: u64,
+    end: u64,
+    surprisal_nats: f32,
+    rank: u32,
+    entropy_nats: f32,
+}
+
+/// As OpenAI's clients send it.
+#[derive(ToSchema)]
+struct ModerationRequest {
+    input: ModerationInput,
+    /// Taken and not used: there is one model.
+    model: Option<String>,
+}
+
+/// A text, a list of texts (one result each), or a list of text parts (one result together).
+#[derive(ToSchema)]
+#[serde(untagged)]
+enum ModerationInput {
+    One(String),
+    Many(Vec<String>),
+    Parts(Vec<ModerationPart>),
+}
+
+/// A part of type `text`.
+#[derive(ToSchema)]
+struct ModerationPart {
+    #[serde(rename = "type")]
+    kind: String,
+    text: String,
+}
+
+/// As OpenAI's clients read it.
+#[derive(ToSchema)]
+struct Moderation {
+    id: String,
+    model: String,
+    results: Vec<ModerationResult>,
+}
+
+/// One text's result.
+#[derive(ToSchema)]
+struct ModerationResult {
+    flagged: bool,
+    categories: std::collections::BTreeMap<String, bool>,
+    category_scores: std::collections::BTreeMap<String, f64>,
+    category_applied_input_types: std::collections::BTreeMap<String, Vec<String>>,
+}
+
+/// What is loaded.
+#[derive(ToSchema)]
+struct ModelAnswer {
+    model: Model,
+    calibration: Calibration,
+    device: String,
+    limits: Limits,
+}
+
+/// The model and where it runs.
+#[derive(ToSchema)]
+struct Model {
+    name: String,
+    hash: String,
+    parameters: u64,
+    vocabulary: u64,
+    context: u64,
+    layers: u64,
+    width: u64,
+    device: String,
+    precision: String,
+    runtime: String,
+}
+
+/// The calibration and the verdict's thresholds.
+#[derive(ToSchema)]
+struct Calibration {
+    name: String,
+    /// Flagged when the p-value is at most this.
+    fpr: f64,
+    /// Texts with fewer tokens get no verdict.
+    min_tokens: u64,
+    normalize: bool,
+}
+
+/// What one request may hold.
+#[derive(ToSchema)]
+struct Limits {
+    body_bytes: u64,
+    text_bytes: u64,
+    documents: u64,
+}

@@ -1,0 +1,137 @@
+//! Hand-off 1: documents on their way to the worker, bounded by bytes. Full is said at once to requests; streams wait for space.
+//!
+//! Space is a semaphore of bytes, so the channel behind it needs no bound of its own. Requests and streams have a pool each: streams that
+//! wait for space cannot starve requests.
+
+use super::{
+    error::ApiError,
+    metrics::{Metric, Metrics},
+};
+use crate::{text::Document, verdict::Assessment};
+use std::{
+    collections::VecDeque,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+        mpsc,
+    },
+    time::Duration,
+};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
+
+/// What one document costs beyond its text, bytes: its place in the queue and its answer.
+const OVERHEAD: usize = 256;
+/// How much larger an answer with per-token scores is than its text.
+const TOKENS_FACTOR: usize = 8;
+
+/// One document's answer.
+pub(crate) type Answer = Result<Assessment, ApiError>;
+/// All answers to one job, in order.
+pub(crate) type Answers = oneshot::Receiver<Vec<Answer>>;
+
+/// What the worker receives.
+pub(crate) enum Message {
+    /// Documents of one request, or one line of a stream.
+    Job(Job),
+    /// Finish what waits, then end.
+    Stop,
+}
+
+/// The documents of one request, in order, some of them perhaps already answered.
+pub(crate) struct Job {
+    /// Not yet taken up.
+    pub(crate) waiting: VecDeque<Document>,
+    /// Answers so far, in order.
+    pub(crate) answers: Vec<Answer>,
+    /// Hand-off 2.
+    pub(crate) reply: oneshot::Sender<Vec<Answer>>,
+    /// Freed when the job has been answered.
+    pub(crate) _space: OwnedSemaphorePermit,
+}
+
+/// The sending half.
+pub(crate) struct Queue {
+    sender: mpsc::Sender<Message>,
+    requests: Arc<Semaphore>,
+    lines: Arc<Semaphore>,
+    pool: usize,
+    metrics: Arc<Metrics>,
+    pace: Arc<Pace>,
+}
+
+/// How fast the model takes text, for `Retry-After`.
+#[derive(Debug, Default)]
+pub(crate) struct Pace(AtomicU64);
+
+impl Queue {
+    /// A queue of this many bytes, and what its worker needs of it.
+    pub(crate) fn new(bytes: usize, metrics: Arc<Metrics>) -> (Self, mpsc::Receiver<Message>, Arc<Pace>) {
+        let (sender, receiver) = mpsc::channel();
+        let pool = (bytes / 2).clamp(OVERHEAD, u32::MAX as usize);
+        let pace = Arc::new(Pace::default());
+        let space = || Arc::new(Semaphore::new(pool));
+        (Self { sender, requests: space(), lines: space(), pool, metrics, pace: pace.clone() }, receiver, pace)
+    }
+
+    /// Admits a request as a whole, or refuses it at once.
+    pub(crate) fn try_submit(&self, documents: Vec<Document>) -> Result<Answers, ApiError> {
+        let space = self.requests.clone().try_acquire_many_owned(self.cost(&documents)).map_err(|_| {
+            self.metrics.count(Metric::QueueRefusals, 1);
+            ApiError::QueueFull { retry_after: self.pace.seconds_for(self.waiting_bytes()) }
+        })?;
+        self.send(documents, space)
+    }
+
+    /// Admits one line of a stream as soon as there is space. First come, first admitted.
+    pub(crate) async fn submit(&self, document: Document) -> Result<Answers, ApiError> {
+        let documents = vec![document];
+        let space = self.lines.clone().acquire_many_owned(self.cost(&documents)).await.map_err(|_| ApiError::lost())?;
+        self.send(documents, space)
+    }
+
+    /// Asks the worker to finish what waits and to end.
+    pub(crate) fn stop(&self) {
+        // A worker that has already ended needs no telling.
+        let _ended = self.sender.send(Message::Stop);
+    }
+
+    /// Bytes admitted and not yet answered.
+    pub(crate) fn waiting_bytes(&self) -> usize {
+        2 * self.pool - self.requests.available_permits() - self.lines.available_permits()
+    }
+
+    fn send(&self, documents: Vec<Document>, space: OwnedSemaphorePermit) -> Result<Answers, ApiError> {
+        let (reply, answers) = oneshot::channel();
+        let job = Job { answers: Vec::with_capacity(documents.len()), waiting: documents.into(), reply, _space: space };
+        self.sender.send(Message::Job(job)).map_err(|_| ApiError::lost())?;
+        Ok(answers)
+    }
+
+    /// A request larger than its pool takes all of it: it is admitted when nothing else waits.
+    fn cost(&self, documents: &[Document]) -> u32 {
+        let bytes: usize = documents.iter().map(cost).sum();
+        u32::try_from(bytes.min(self.pool)).unwrap_or(u32::MAX)
+    }
+}
+
+fn cost(document: &Document) -> usize {
+    OVERHEAD + document.text.len() * if document.with_tokens { TOKENS_FACTOR } else { 1 }
+}
+
+impl Pace {
+    /// Learns from one run of the model; the newest counts for a fifth.
+    pub(crate) fn learn(&self, bytes: usize, took: Duration) {
+        let now = bytes as f64 / took.as_secs_f64().max(1e-6);
+        let before = self.0.load(Ordering::Relaxed) as f64;
+        let mixed = if before == 0. { now } else { 0.8 * before + 0.2 * now };
+        self.0.store((mixed as u64).max(1), Ordering::Relaxed);
+    }
+
+    /// Whole seconds that this much text takes, from 1 to 60.
+    fn seconds_for(&self, bytes: usize) -> u64 {
+        match self.0.load(Ordering::Relaxed) {
+            0 => 1,
+            pace => (bytes as u64).div_ceil(pace).clamp(1, 60),
+        }
+    }
+}

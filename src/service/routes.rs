@@ -1,0 +1,170 @@
+//! The routes and what every request passes: counting, the API key, body limits and timeouts. Handlers turn wire into documents and back.
+
+use super::{
+    error::ApiError,
+    metrics::Metric,
+    moderations::moderations,
+    openapi, page,
+    state::{Phase, Service},
+    stream::stream,
+    wire::{self, AssessRequest, Entry},
+};
+use axum::{
+    Json, Router,
+    body::Body,
+    extract::{MatchedPath, Query, Request, State, rejection::QueryRejection},
+    http::{HeaderMap, Method, Uri, header},
+    middleware::{Next, from_fn_with_state},
+    response::{IntoResponse, Response},
+    routing::{get, post},
+};
+use http_body_util::BodyExt;
+use std::{sync::Arc, time::Instant};
+use tokio::time::timeout;
+use tower_http::catch_panic::CatchPanicLayer;
+
+/// Every route, for people who ask for one that is not there.
+const ROUTES: &str = "POST /v1/assess, POST /v1/stream, POST /v1/moderations, GET /v1/model, GET /health/live, GET /health/ready, \
+                      GET /metrics, GET /openapi.json, GET /docs, GET /";
+/// Bytes of a body that is too long which are still read, so that a client that only listens when it has sent everything hears the 413.
+const PATIENCE: usize = 64 << 20;
+
+/// All routes over this service.
+pub(crate) fn router(service: Arc<Service>) -> Router {
+    let guarded = Router::new()
+        .route("/v1/assess", post(assess))
+        .route("/v1/stream", post(stream))
+        .route("/v1/moderations", post(moderations))
+        .route("/v1/model", get(model))
+        .route("/metrics", get(metrics))
+        .route_layer(from_fn_with_state(service.clone(), authorize));
+    Router::new()
+        .merge(guarded)
+        .route("/health/live", get(live))
+        .route("/health/ready", get(ready))
+        .route("/openapi.json", get(openapi::document))
+        .merge(page::router())
+        .fallback(not_found)
+        .method_not_allowed_fallback(method_not_allowed)
+        .layer(CatchPanicLayer::custom(|_| ApiError::Internal("a handler panicked; the service's log says where".into()).into_response()))
+        .layer(from_fn_with_state(service.clone(), measure))
+        .with_state(service)
+}
+
+type Parameters = Result<Query<Vec<(String, String)>>, QueryRejection>;
+
+async fn assess(State(service): State<Arc<Service>>, parameters: Parameters, headers: HeaderMap, body: Body) -> Result<Response, ApiError> {
+    service.require_ready()?;
+    let limits = service.limits(tokens_wanted(parameters)?);
+    let body = read(&service, &headers, body).await?;
+    match wire::assess_request(&body, &limits)? {
+        AssessRequest::One(document) => {
+            let answer = service.assess(vec![document]).await?.pop().ok_or_else(ApiError::lost)?;
+            Ok(Json(answer?).into_response())
+        }
+        AssessRequest::Many(documents) => {
+            let ids: Vec<_> = documents.iter().map(|d| d.id.clone()).collect();
+            let answers = service.assess(documents).await?;
+            let entries: Vec<_> = answers.into_iter().zip(ids).map(|(answer, id)| Entry::of(answer, id, None)).collect();
+            Ok(Json(serde_json::json!({ "assessments": entries })).into_response())
+        }
+    }
+}
+
+async fn model(State(service): State<Arc<Service>>) -> Result<Response, ApiError> {
+    Ok(Json(service.require_ready()?).into_response())
+}
+
+async fn live() -> Response {
+    Json(serde_json::json!({ "status": "live" })).into_response()
+}
+
+async fn ready(State(service): State<Arc<Service>>) -> Response {
+    match service.phase() {
+        Phase::Ready => Json(serde_json::json!({ "status": "ready" })).into_response(),
+        Phase::Loading => ApiError::NotReady.into_response(),
+        Phase::Draining => ApiError::Draining.into_response(),
+    }
+}
+
+async fn metrics(State(service): State<Arc<Service>>) -> Response {
+    service.metrics.set(Metric::QueueBytes, service.queue.waiting_bytes() as f64);
+    ([(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], service.metrics.render()).into_response()
+}
+
+async fn not_found(uri: Uri) -> ApiError {
+    ApiError::NotFound { path: uri.path().to_owned(), routes: ROUTES.into() }
+}
+
+async fn method_not_allowed(method: Method, uri: Uri) -> ApiError {
+    ApiError::MethodNotAllowed { path: uri.path().to_owned(), method: method.to_string() }
+}
+
+/// One count and one time per answered request.
+async fn measure(State(service): State<Arc<Service>>, request: Request, next: Next) -> Response {
+    let start = Instant::now();
+    let route = request.extensions().get::<MatchedPath>().map_or("other", MatchedPath::as_str).to_owned();
+    let response = next.run(request).await;
+    let status = response.status().as_str().to_owned();
+    service.metrics.record(Metric::RequestSeconds, vec![("route", route.clone())], start.elapsed().as_secs_f64());
+    service.metrics.count_labelled(Metric::Requests, vec![("route", route), ("status", status)], 1);
+    response
+}
+
+async fn authorize(State(service): State<Arc<Service>>, request: Request, next: Next) -> Result<Response, ApiError> {
+    if let Some(key) = &service.settings.api_key {
+        let header = request.headers().get(header::AUTHORIZATION).ok_or(ApiError::Unauthorized("this service asks for a key"))?;
+        let given = header.to_str().ok().and_then(|h| h.split_once(' ')).filter(|(scheme, _)| scheme.eq_ignore_ascii_case("bearer"));
+        if !given.is_some_and(|(_, token)| key.matches(token.trim())) {
+            return Err(ApiError::Unauthorized("this is not the service's key"));
+        }
+    }
+    Ok(next.run(request).await)
+}
+
+/// `?tokens=true`, and no other parameter.
+pub(super) fn tokens_wanted(parameters: Parameters) -> Result<bool, ApiError> {
+    let Query(parameters) = parameters.map_err(|e| ApiError::Invalid(e.to_string()))?;
+    let mut wanted = false;
+    for (name, value) in parameters {
+        wanted = match (name.as_str(), value.as_str()) {
+            ("tokens", "true" | "1") => true,
+            ("tokens", "false" | "0") => false,
+            ("tokens", other) => return Err(ApiError::Invalid(format!("`tokens` is true or false, found `{other}`"))),
+            (other, _) => return Err(ApiError::Invalid(format!("unknown parameter `{other}`, expected `tokens`"))),
+        };
+    }
+    Ok(wanted)
+}
+
+/// A whole body, within the limits of size and time.
+pub(super) async fn read(service: &Service, headers: &HeaderMap, body: Body) -> Result<Vec<u8>, ApiError> {
+    let times = service.settings.timeouts;
+    let whole = timeout(times.body, collect(service, headers, body)).await;
+    whole.unwrap_or_else(|_| Err(ApiError::Timeout(format!("the body did not arrive within {:?}", times.body))))
+}
+
+async fn collect(service: &Service, headers: &HeaderMap, mut body: Body) -> Result<Vec<u8>, ApiError> {
+    let (most, patience) = (service.settings.max_body, service.settings.timeouts.chunk);
+    let too_large = || ApiError::TooLarge(format!("the body is longer than {most} bytes; send it in parts, or as lines to /v1/stream"));
+    let announced = headers.get(header::CONTENT_LENGTH).and_then(|v| v.to_str().ok()?.parse::<usize>().ok()).unwrap_or(0);
+    let asks_first = headers.contains_key(header::EXPECT);
+    if announced > most && (asks_first || announced > PATIENCE) {
+        return Err(too_large());
+    }
+    let (mut kept, mut seen) = (Vec::with_capacity(announced.min(64 << 10)), 0_usize);
+    loop {
+        let frame = timeout(patience, body.frame()).await;
+        let frame = frame.map_err(|_| ApiError::Timeout(format!("no part of the body arrived for {patience:?}")))?;
+        let Some(frame) = frame else { break };
+        let frame = frame.map_err(|e| ApiError::Malformed(format!("the body ended early: {e}")))?;
+        let Ok(data) = frame.into_data() else { continue };
+        seen += data.len();
+        match seen {
+            _ if seen > PATIENCE.max(most) => return Err(too_large()),
+            _ if seen > most => kept = Vec::new(),
+            _ => kept.extend_from_slice(&data),
+        }
+    }
+    if seen > most { Err(too_large()) } else { Ok(kept) }
+}

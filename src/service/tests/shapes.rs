@@ -1,0 +1,59 @@
+//! The documentation against real answers.
+
+use super::*;
+use std::collections::BTreeSet;
+
+fn keys(value: &Value) -> BTreeSet<String> {
+    value.as_object().unwrap_or_else(|| panic!("no object: {value}")).keys().cloned().collect()
+}
+
+fn documented(api: &Value, name: &str) -> BTreeSet<String> {
+    keys(&api["components"]["schemas"][name]["properties"])
+}
+
+#[tokio::test]
+async fn the_documented_shapes_are_the_real_ones() {
+    let router = usual().await;
+    let (_, api) = call(&router, get("/openapi.json")).await;
+    let mut document = json!({"text": TEXT, "id": "a", "stream": "b"});
+    let (_, mut scored) = call(&router, post("/v1/assess?tokens=true", document.to_string())).await;
+    document["text"] = json!("");
+    let (_, empty) = call(&router, post("/v1/assess?tokens=true", document.to_string())).await;
+    scored["abstain_reason"] = empty["abstain_reason"].clone();
+    assert_eq!(keys(&scored), documented(&api, "Assessment"));
+    assert_eq!(keys(&scored["statistics"]), documented(&api, "Statistics"));
+    assert_eq!(keys(&scored["statistics"]["rank_fractions"]), documented(&api, "RankFractions"));
+    assert_eq!(keys(&scored["normalization"]), documented(&api, "Normalization"));
+    assert_eq!(keys(&scored["token_scores"][0]), documented(&api, "TokenScore"));
+    let (_, model) = call(&router, get("/v1/model")).await;
+    assert_eq!(keys(&model), documented(&api, "ModelAnswer"));
+    assert_eq!(keys(&model["model"]), documented(&api, "Model"));
+    assert_eq!(keys(&model["calibration"]), documented(&api, "Calibration"));
+    assert_eq!(keys(&model["limits"]), documented(&api, "Limits"));
+    let (_, moderation) = call(&router, post("/v1/moderations", r#"{"input":"a"}"#)).await;
+    assert_eq!(keys(&moderation), documented(&api, "Moderation"));
+    assert_eq!(keys(&moderation["results"][0]), documented(&api, "ModerationResult"));
+    let (_, error) = call(&router, post("/v1/assess", "")).await;
+    assert_eq!(keys(&error["error"]), documented(&api, "ErrorBody"));
+}
+
+#[tokio::test]
+async fn every_documented_route_is_routed_and_every_reference_leads_somewhere() {
+    let router = usual().await;
+    let (_, api) = call(&router, get("/openapi.json")).await;
+    for (path, methods) in api["paths"].as_object().unwrap() {
+        for method in methods.as_object().unwrap().keys() {
+            let request = Request::builder().method(method.to_uppercase().as_str()).uri(path).body(Body::empty()).unwrap();
+            let status = router.clone().oneshot(request).await.unwrap().status();
+            assert!(![StatusCode::NOT_FOUND, StatusCode::METHOD_NOT_ALLOWED].contains(&status), "{method} {path}: {status}");
+        }
+    }
+    assert_eq!(keys(&api["paths"]).len(), 7);
+    let text = api.to_string();
+    for reference in text.split("\"#/components/schemas/").skip(1).map(|rest| rest.split('"').next().unwrap()) {
+        assert!(api["components"]["schemas"].get(reference).is_some(), "{reference} is not described");
+    }
+    let enums = &api["components"]["schemas"];
+    assert_eq!(enums["Verdict"]["enum"], json!(["human", "machine", "abstain"]));
+    assert_eq!(enums["AbstainReason"]["enum"], json!(["empty", "too_short", "unsupported_language", "uncertain"]));
+}

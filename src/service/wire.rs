@@ -1,0 +1,345 @@
+//! Foreign JSON to documents: exact about what is wrong and where, and never more than a small multiple of the body in memory.
+//!
+//! Malformed JSON is `malformed` (400); JSON of another shape is `invalid` (422); what is too long is `too_large` (413).
+
+use super::error::{ApiError, ErrorBody};
+use crate::{
+    text::{Document, StreamKey},
+    verdict::Assessment,
+};
+use serde::{
+    Deserialize, Deserializer, Serialize,
+    de::{self, Error as _, MapAccess, SeqAccess, Visitor, value::MapAccessDeserializer},
+};
+use std::{fmt, marker::PhantomData};
+
+/// serde_json gives up at the same depth.
+const DEEPEST: usize = 128;
+
+/// What a request may hold.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Limits {
+    /// Longest text, bytes.
+    pub(crate) text: usize,
+    /// Most documents.
+    pub(crate) documents: usize,
+    /// Whether per-token scores were asked for.
+    pub(crate) tokens: bool,
+}
+
+/// The body of `/v1/assess`.
+#[derive(Debug, PartialEq)]
+pub(crate) enum AssessRequest {
+    One(Document),
+    Many(Vec<Document>),
+}
+
+/// An answer in a list or a stream: an assessment, or why there is none.
+#[derive(Debug, Serialize)]
+#[serde(untagged)]
+pub(crate) enum Entry {
+    Assessment(Box<Assessment>),
+    Error {
+        #[serde(skip_serializing_if = "Option::is_none")]
+        id: Option<String>,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        line: Option<u64>,
+        error: ErrorBody,
+    },
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct WireDocument {
+    text: Text,
+    #[serde(default)]
+    id: Option<Id>,
+    #[serde(default)]
+    stream: Streams,
+    #[serde(default)]
+    time: Option<Time>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct WireRequest {
+    text: Option<Text>,
+    #[serde(default)]
+    id: Option<Id>,
+    #[serde(default)]
+    stream: Streams,
+    #[serde(default)]
+    time: Option<Time>,
+    documents: Option<Vec<Object<WireDocument>>>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct WireModeration {
+    input: Inputs,
+    #[serde(default)]
+    model: Option<ModelName>,
+}
+
+/// Reads the body of `/v1/assess`.
+pub(crate) fn assess_request(body: &[u8], limits: &Limits) -> Result<AssessRequest, ApiError> {
+    let request: WireRequest = object(body)?;
+    match (request.text, request.documents) {
+        (Some(text), None) => {
+            let one = WireDocument { text, id: request.id, stream: request.stream, time: request.time };
+            Ok(AssessRequest::One(one.checked("text", limits)?))
+        }
+        (None, Some(documents)) => {
+            if request.id.is_some() || !request.stream.0.is_empty() || request.time.is_some() {
+                return Err(ApiError::Invalid("with `documents`, put `id`, `stream` and `time` into each document".into()));
+            }
+            at_most(documents.len(), "documents", limits)?;
+            let checked = |(i, d): (usize, Object<WireDocument>)| d.0.checked(&format!("documents[{i}].text"), limits);
+            Ok(AssessRequest::Many(documents.into_iter().enumerate().map(checked).collect::<Result<_, _>>()?))
+        }
+        (Some(_), Some(_)) => Err(ApiError::Invalid("send either `text` or `documents`, not both".into())),
+        (None, None) => Err(ApiError::Invalid("missing field `text` (or `documents` for several)".into())),
+    }
+}
+
+/// Reads one line of `/v1/stream`.
+pub(crate) fn document(line: &[u8], limits: &Limits) -> Result<Document, ApiError> {
+    object::<WireDocument>(line)?.checked("text", limits)
+}
+
+/// Reads the body of `/v1/moderations`: one document per result.
+pub(crate) fn moderation_request(body: &[u8], limits: &Limits) -> Result<Vec<Document>, ApiError> {
+    let WireModeration { input, model: _any } = object(body)?;
+    let texts = input.0;
+    at_most(texts.len(), "inputs", limits)?;
+    let checked = |(i, text): (usize, String)| {
+        let wire = WireDocument { text: Text(text), id: None, stream: Streams::default(), time: None };
+        wire.checked(&format!("input[{i}]"), limits)
+    };
+    texts.into_iter().enumerate().map(checked).collect()
+}
+
+impl WireDocument {
+    fn checked(self, at: &str, limits: &Limits) -> Result<Document, ApiError> {
+        let text = self.text.0;
+        if text.len() > limits.text {
+            return Err(ApiError::TooLarge(format!(
+                "`{at}` has {} bytes, at most {} are taken; send it in parts",
+                text.len(),
+                limits.text
+            )));
+        }
+        let (id, time) = (self.id.map(|i| i.0), self.time.map(|t| t.0));
+        Ok(Document { id, text, streams: self.stream.0, time, with_tokens: limits.tokens, ..Document::default() })
+    }
+}
+
+impl Entry {
+    /// An entry of a list or, with a line number, of a stream.
+    pub(crate) fn of(answer: Result<Assessment, ApiError>, id: Option<String>, line: Option<u64>) -> Self {
+        match answer {
+            Ok(assessment) => Self::Assessment(Box::new(assessment)),
+            Err(error) => Self::Error { id, line, error: error.body() },
+        }
+    }
+}
+
+fn at_most(found: usize, what: &str, limits: &Limits) -> Result<(), ApiError> {
+    match found <= limits.documents {
+        true => Ok(()),
+        false => {
+            let most = limits.documents;
+            Err(ApiError::Invalid(format!(
+                "{found} {what} in one request, at most {most} are taken; send several requests or use /v1/stream"
+            )))
+        }
+    }
+}
+
+/// One JSON object and nothing behind it.
+fn object<'a, T: Deserialize<'a>>(body: &'a [u8]) -> Result<T, ApiError> {
+    if body.iter().all(u8::is_ascii_whitespace) {
+        return Err(ApiError::Malformed("the body is empty; send JSON such as {\"text\":\"…\"}".into()));
+    }
+    serde_json::from_slice::<Object<T>>(body).map(|o| o.0).map_err(|error| match error.classify() {
+        serde_json::error::Category::Data if !too_deep(body) => ApiError::Invalid(error.to_string()),
+        serde_json::error::Category::Data => ApiError::Malformed(format!("JSON nested deeper than {DEEPEST} levels")),
+        _ => ApiError::Malformed(format!("not valid JSON: {error}")),
+    })
+}
+
+/// Whether brackets outside strings are nested deeper than any parser here follows.
+fn too_deep(body: &[u8]) -> bool {
+    let (mut depth, mut quoted, mut escaped) = (0_usize, false, false);
+    body.iter().any(|&byte| {
+        match byte {
+            _ if escaped => escaped = false,
+            b'\\' => escaped = quoted,
+            b'"' => quoted = !quoted,
+            b'[' | b'{' if !quoted => depth += 1,
+            b']' | b'}' if !quoted => depth = depth.saturating_sub(1),
+            _ => {}
+        }
+        depth > DEEPEST
+    })
+}
+
+/// A struct from a JSON object only: serde would also take an array of its fields.
+struct Object<T>(T);
+
+impl<'de, T: Deserialize<'de>> Deserialize<'de> for Object<T> {
+    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+        struct Only<T>(PhantomData<T>);
+        impl<'de, T: Deserialize<'de>> Visitor<'de> for Only<T> {
+            type Value = Object<T>;
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a JSON object with the field `text`")
+            }
+            fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<Object<T>, A::Error> {
+                T::deserialize(MapAccessDeserializer::new(map)).map(Object)
+            }
+        }
+        from.deserialize_map(Only(PhantomData))
+    }
+}
+
+/// Strings whose type error names the field.
+macro_rules! named_string {
+    ($name:ident, $value:ty, $expecting:literal, $read:expr) => {
+        struct $name($value);
+        impl<'de> Deserialize<'de> for $name {
+            fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+                struct Of;
+                impl Visitor<'_> for Of {
+                    type Value = $name;
+                    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                        f.write_str($expecting)
+                    }
+                    fn visit_str<E: de::Error>(self, s: &str) -> Result<$name, E> {
+                        let read: fn(&str) -> Result<$value, String> = $read;
+                        read(s).map($name).map_err(E::custom)
+                    }
+                }
+                from.deserialize_str(Of)
+            }
+        }
+    };
+}
+
+named_string!(Text, String, "`text` to be a string", |s| Ok(s.to_owned()));
+named_string!(Id, String, "`id` to be a string", |s| Ok(s.to_owned()));
+named_string!(ModelName, (), "`model` to be a string", |_| Ok(()));
+named_string!(Time, jiff::Timestamp, "`time` to be a string such as \"2026-01-31T12:00:00Z\"", |s| {
+    s.parse().map_err(|e| format!("`time` must look like \"2026-01-31T12:00:00Z\", found \"{s}\": {e}"))
+});
+
+/// No key, one key, or a list of keys.
+#[derive(Default)]
+struct Streams(Vec<StreamKey>);
+
+/// Most keys of one document: each one is a row of the flood table.
+const MOST_KEYS: usize = 16;
+
+impl<'de> Deserialize<'de> for Streams {
+    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+        struct Keys;
+        impl<'de> Visitor<'de> for Keys {
+            type Value = Streams;
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("`stream` to be a string or a list of strings")
+            }
+            fn visit_unit<E: de::Error>(self) -> Result<Streams, E> {
+                Ok(Streams::default())
+            }
+            fn visit_str<E: de::Error>(self, s: &str) -> Result<Streams, E> {
+                let key = StreamKey::new(s).map_err(|e| E::custom(format!("`stream`: {e}")))?;
+                Ok(Streams(vec![key]))
+            }
+            fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<Streams, A::Error> {
+                let mut keys = Vec::new();
+                while let Some(Streams(key)) = list.next_element()? {
+                    keys.extend(key);
+                    if keys.len() > MOST_KEYS {
+                        return Err(A::Error::custom(format!("`stream` holds more than {MOST_KEYS} keys")));
+                    }
+                }
+                Ok(Streams(keys))
+            }
+        }
+        from.deserialize_any(Keys)
+    }
+}
+
+/// The texts of `input`: a string, a list of strings (one result each), or a list of parts (one result together).
+struct Inputs(Vec<String>);
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Part {
+    #[serde(rename = "type")]
+    kind: String,
+    text: Option<Text>,
+    #[serde(default)]
+    image_url: Option<de::IgnoredAny>,
+}
+
+enum Item {
+    Text(String),
+    Part(String),
+}
+
+impl<'de> Deserialize<'de> for Item {
+    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+        struct Of;
+        impl<'de> Visitor<'de> for Of {
+            type Value = Item;
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("each `input` to be a string or {\"type\":\"text\",\"text\":…}")
+            }
+            fn visit_str<E: de::Error>(self, s: &str) -> Result<Item, E> {
+                Ok(Item::Text(s.to_owned()))
+            }
+            fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<Item, A::Error> {
+                let part = Part::deserialize(MapAccessDeserializer::new(map))?;
+                match (part.kind.as_str(), part.text) {
+                    ("text", Some(text)) if part.image_url.is_none() => Ok(Item::Part(text.0)),
+                    ("text", _) => Err(A::Error::custom("a part of type `text` has the field `text` and no other")),
+                    ("image_url", _) => Err(A::Error::custom("images cannot be judged, only text; leave out parts of type `image_url`")),
+                    (other, _) => Err(A::Error::custom(format!("unknown part type `{other}`, expected `text`"))),
+                }
+            }
+        }
+        from.deserialize_any(Of)
+    }
+}
+
+impl<'de> Deserialize<'de> for Inputs {
+    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+        struct Of;
+        impl<'de> Visitor<'de> for Of {
+            type Value = Inputs;
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("`input` to be a string or a list")
+            }
+            fn visit_str<E: de::Error>(self, s: &str) -> Result<Inputs, E> {
+                Ok(Inputs(vec![s.to_owned()]))
+            }
+            fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<Inputs, A::Error> {
+                let (mut texts, mut parts) = (Vec::new(), Vec::new());
+                while let Some(item) = list.next_element()? {
+                    match item {
+                        Item::Text(text) => texts.push(text),
+                        Item::Part(text) => parts.push(text),
+                    }
+                }
+                match (texts.is_empty(), parts.is_empty()) {
+                    (false, true) => Ok(Inputs(texts)),
+                    (true, false) => Ok(Inputs(vec![parts.join("\n")])),
+                    (true, true) => Err(A::Error::custom("`input` is an empty list; send at least one text")),
+                    (false, false) => Err(A::Error::custom("`input` mixes strings and parts; send one kind")),
+                }
+            }
+        }
+        from.deserialize_any(Of)
+    }
+}
