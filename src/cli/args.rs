@@ -1,0 +1,209 @@
+//! What can be typed: flags, their environment twins and their help. Knows no meaning: settings stay text until all layers are merged.
+
+use clap::{ArgAction, Args, Parser, Subcommand, ValueHint, builder::BoolishValueParser};
+use std::path::PathBuf;
+
+/// Tells which texts a language model probably wrote.
+///
+/// Highwater reads each text with a GPT-2 model and asks how predictable it is. Text by machines is often more predictable than text
+/// by people. The answer is `machine`, `human`, or `abstain` where the evidence does not carry a verdict, always with the numbers behind it.
+#[derive(Debug, Parser)]
+#[command(name = "highwater", version, max_term_width = 110)]
+#[command(
+    after_help = "Every flag has a twin in the environment: --batch-tokens is HIGHWATER_BATCH_TOKENS. A flag wins over the environment, \
+the environment over the file of --config, and that over the default.\nExit codes: 0 done, 1 some input was refused, 2 the run failed.\n\n\
+Example: highwater score posts.jsonl -o scored.jsonl"
+)]
+pub(super) struct Cli {
+    #[command(flatten)]
+    pub(super) common: Common,
+    #[command(subcommand)]
+    pub(super) command: Command,
+}
+
+/// Options of every command. Settings are optional text here, so that all faults of all layers can be told at once.
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Common options (each also from the environment: --fpr is HIGHWATER_FPR)")]
+pub(super) struct Common {
+    /// The model: `embedded`, a directory, or a Hugging Face id [default: embedded]
+    ///
+    /// A directory is any GPT-2 checkpoint of Hugging Face: config.json, model.safetensors, tokenizer.json.
+    #[arg(long, global = true, value_name = "MODEL", env = "HIGHWATER_MODEL", hide_env = true, value_hint = ValueHint::DirPath)]
+    model: Option<String>,
+    /// Where the model runs: auto, cpu, cuda or cuda:N [default: auto]
+    ///
+    /// `auto` takes CUDA where it is there and else the CPU. A device that was asked for and is not there is an error.
+    #[arg(long, global = true, value_name = "DEVICE", env = "HIGHWATER_DEVICE", hide_env = true)]
+    device: Option<String>,
+    /// How precisely the model computes: auto, int8, fp32 or fp16 [default: auto]
+    ///
+    /// `auto` is int8 on the CPU and fp16 on CUDA.
+    #[arg(long, global = true, value_name = "PRECISION", env = "HIGHWATER_PRECISION", hide_env = true)]
+    precision: Option<String>,
+    /// Undo look-alike letters and hidden characters before scoring: on or off [default: on]
+    #[arg(long, global = true, value_name = "ON|OFF", env = "HIGHWATER_NORMALIZE", hide_env = true)]
+    normalize: Option<String>,
+    /// Flag a text when at most this share of human texts scores as high [default: 0.01]
+    #[arg(long, global = true, value_name = "RATE", env = "HIGHWATER_FPR", hide_env = true)]
+    fpr: Option<String>,
+    /// Threads on the CPU; 0 is one per core [default: 0]
+    #[arg(long, global = true, value_name = "N", env = "HIGHWATER_THREADS", hide_env = true)]
+    threads: Option<String>,
+    /// Tokens that one run of the model takes; 0 chooses for the device [default: 0]
+    #[arg(long, global = true, value_name = "N", env = "HIGHWATER_BATCH_TOKENS", hide_env = true)]
+    batch_tokens: Option<String>,
+    /// The calibration to judge by [default: the model's own]
+    #[arg(long, global = true, value_name = "FILE", env = "HIGHWATER_CALIBRATION", hide_env = true, value_hint = ValueHint::FilePath)]
+    calibration: Option<String>,
+    /// The ONNX Runtime library [default: searched for]
+    #[arg(long, global = true, value_name = "FILE", env = "HIGHWATER_ONNXRUNTIME", hide_env = true, value_hint = ValueHint::FilePath)]
+    onnxruntime: Option<String>,
+    /// Read settings from a TOML file
+    ///
+    /// One `name = value` a line; the names are those of the flags without the dashes, such as `batch-tokens = 4096`.
+    #[arg(long, global = true, value_name = "FILE", env = "HIGHWATER_CONFIG", hide_env = true, value_hint = ValueHint::FilePath)]
+    pub(super) config: Option<PathBuf>,
+    /// Print errors only
+    #[arg(short, long, global = true, env = "HIGHWATER_QUIET", hide_env = true, value_parser = BoolishValueParser::new())]
+    pub(super) quiet: bool,
+    /// Print more about the run; twice for still more
+    #[arg(short, long, global = true, action = ArgAction::Count, env = "HIGHWATER_VERBOSE", hide_env = true)]
+    pub(super) verbose: u8,
+}
+
+/// The commands.
+#[derive(Debug, Subcommand)]
+pub(super) enum Command {
+    Score(Score),
+    Explain(Explain),
+    Serve(Serve),
+    Calibrate(Calibrate),
+    /// Show the model in use
+    #[command(subcommand)]
+    Model(Model),
+    Completions(Completions),
+}
+
+/// Score the texts of files, one answer a document
+///
+/// Answers keep the order of the documents. A row that cannot be read becomes an error row in its place, the run goes on, and the exit
+/// code is 1. The format of an input is told by its extension: .txt is one document, .jsonl and .csv and .parquet are many; .gz and .zst are
+/// unpacked. Standard input is read as JSONL where --format does not say otherwise.
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:\n  highwater score posts.jsonl -o scored.jsonl\n  zcat comments.txt.gz | highwater score --format lines")]
+pub(super) struct Score {
+    /// Files to score; `-` or none is standard input
+    #[arg(value_name = "FILE", value_hint = ValueHint::FilePath)]
+    pub(super) inputs: Vec<PathBuf>,
+    /// Write the answers here; standard output otherwise
+    #[arg(short, long, value_name = "FILE", env = "HIGHWATER_OUTPUT", hide_env = true, value_hint = ValueHint::FilePath)]
+    pub(super) output: Option<PathBuf>,
+    /// Format of the inputs: text, lines, jsonl, csv or parquet [default: by extension]
+    #[arg(long, value_name = "FORMAT", env = "HIGHWATER_FORMAT", hide_env = true)]
+    format: Option<String>,
+    /// Format of the answers: jsonl, csv or parquet [default: by the extension of --output, else jsonl]
+    #[arg(long, value_name = "FORMAT", env = "HIGHWATER_OUTPUT_FORMAT", hide_env = true)]
+    output_format: Option<String>,
+    /// Field or column with the text [default: text]
+    #[arg(long, value_name = "NAME", env = "HIGHWATER_TEXT_FIELD", hide_env = true)]
+    text_field: Option<String>,
+    /// Field or column with the id [default: id]
+    #[arg(long, value_name = "NAME", env = "HIGHWATER_ID_FIELD", hide_env = true)]
+    id_field: Option<String>,
+    /// Field or column with the stream keys [default: stream]
+    #[arg(long, value_name = "NAME", env = "HIGHWATER_STREAM_FIELD", hide_env = true)]
+    stream_field: Option<String>,
+    /// Field or column with the time of posting [default: time]
+    #[arg(long, value_name = "NAME", env = "HIGHWATER_TIME_FIELD", hide_env = true)]
+    time_field: Option<String>,
+    /// Add the scores of every token to each answer (JSONL only)
+    #[arg(long, env = "HIGHWATER_TOKENS", hide_env = true, value_parser = BoolishValueParser::new())]
+    tokens: bool,
+    /// Go on with a run that was stopped
+    #[arg(long, env = "HIGHWATER_RESUME", hide_env = true, value_parser = BoolishValueParser::new())]
+    pub(super) resume: bool,
+    /// Overwrite the output if it is there
+    #[arg(long, env = "HIGHWATER_FORCE", hide_env = true, value_parser = BoolishValueParser::new())]
+    pub(super) force: bool,
+}
+
+/// Show one text with its evidence, word by word
+///
+/// Each token is coloured by its rank: how many tokens the model held to be at least as likely in its place. Below the text stand the
+/// statistics and the verdict in plain words. Without colour the ranks are shown by brackets.
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:\n  highwater explain post.txt\n  highwater explain post.txt --html report.html")]
+pub(super) struct Explain {
+    /// The text; `-` or none is standard input
+    #[arg(value_name = "FILE", value_hint = ValueHint::FilePath)]
+    pub(super) input: Option<PathBuf>,
+    /// Write a self-contained web page instead
+    #[arg(long, value_name = "FILE", env = "HIGHWATER_HTML", hide_env = true, value_hint = ValueHint::FilePath)]
+    pub(super) html: Option<PathBuf>,
+}
+
+/// Answer over HTTP
+///
+/// Prints the address when it is ready. On SIGTERM or Ctrl-C it takes no new requests, answers those it has taken, and ends.
+#[derive(Debug, Args)]
+#[command(after_help = "Example:\n  highwater serve --listen 127.0.0.1:8080\n  \
+curl -d '{\"text\":\"Some post.\"}' http://127.0.0.1:8080/v1/assess")]
+pub(super) struct Serve {
+    /// Address and port to listen on [default: 127.0.0.1:8080]
+    #[arg(long, value_name = "ADDRESS", env = "HIGHWATER_LISTEN", hide_env = true)]
+    listen: Option<String>,
+    /// Ask every client for this key; better set as HIGHWATER_API_KEY, as other users of the machine can see flags
+    #[arg(long, value_name = "KEY", env = "HIGHWATER_API_KEY", hide_env = true, hide_env_values = true)]
+    api_key: Option<String>,
+    /// Longest request body, bytes or with K, M, G [default: 4M]
+    #[arg(long, value_name = "BYTES", env = "HIGHWATER_MAX_BODY", hide_env = true)]
+    max_body: Option<String>,
+    /// Text that may wait for the model, bytes or with K, M, G; more is refused at once [default: 8M]
+    #[arg(long, value_name = "BYTES", env = "HIGHWATER_QUEUE", hide_env = true)]
+    queue: Option<String>,
+}
+
+/// Fit a calibration from texts whose writers are known
+///
+/// The files hold JSONL rows with a `text`. Where rows have a `label`, --human takes those with `human` and --machine those with
+/// `machine`, so a mixed file can be given to both. Without machine texts the calibration still gives p-values, but no probability.
+#[derive(Debug, Args)]
+#[command(
+    after_help = "Example:\n  highwater calibrate --human ours.jsonl --machine generated.jsonl -o calibration.json --profile our-forum"
+)]
+pub(super) struct Calibrate {
+    /// Files with texts by people
+    #[arg(long, required = true, num_args = 1.., value_name = "FILE", env = "HIGHWATER_HUMAN", hide_env = true)]
+    #[arg(value_hint = ValueHint::FilePath)]
+    pub(super) human: Vec<PathBuf>,
+    /// Files with texts by machines
+    #[arg(long, num_args = 1.., value_name = "FILE", env = "HIGHWATER_MACHINE", hide_env = true)]
+    #[arg(value_hint = ValueHint::FilePath)]
+    pub(super) machine: Vec<PathBuf>,
+    /// Write the calibration here
+    #[arg(short, long, value_name = "FILE", env = "HIGHWATER_OUTPUT", hide_env = true, value_hint = ValueHint::FilePath)]
+    pub(super) output: PathBuf,
+    /// Its name in answers [default: the file's name without its ending]
+    #[arg(long, alias = "name", value_name = "NAME", env = "HIGHWATER_PROFILE", hide_env = true)]
+    pub(super) profile: Option<String>,
+}
+
+/// About models.
+#[derive(Debug, Subcommand)]
+pub(super) enum Model {
+    /// Show the model, its device, its calibration and its limits
+    #[command(after_help = "Example:\n  highwater model info --model ./my-gpt2")]
+    Info {
+        /// Print JSON instead of a table
+        #[arg(long, env = "HIGHWATER_JSON", hide_env = true, value_parser = BoolishValueParser::new())]
+        json: bool,
+    },
+}
+
+/// Print a completion script for a shell
+#[derive(Debug, Args)]
+#[command(after_help = "Example:\n  highwater completions bash > ~/.local/share/bash-completion/completions/highwater")]
+pub(super) struct Completions {
+    /// The shell
+    pub(super) shell: clap_complete::Shell,
+}

@@ -1,0 +1,209 @@
+//! `highwater calibrate`: labelled texts to a calibration of the loaded model.
+//!
+//! Reads JSONL rows, scores their texts, and hands the statistics to the fit. A file that is not wholly understood is refused:
+//! a calibration from half of the data would look like one from all of it.
+
+use super::{
+    Outcome, Refused,
+    args::{Calibrate, Common},
+    chatty, join,
+    progress::Bar,
+    settings::{Setup, layers},
+};
+use crate::{
+    batch::{Progress, Watch},
+    calibration::Sample,
+    detector::Detector,
+    text::{Document, unsupported_language},
+};
+use clap::ArgMatches;
+use serde::Deserialize;
+use std::{
+    collections::HashMap,
+    fs::File,
+    io::{self, BufRead, BufReader, Read, Write},
+    path::Path,
+};
+
+/// Texts that are scored together.
+const CHUNK: usize = 256;
+/// The longest line that is read, bytes.
+const LONGEST: u64 = 64 << 20;
+/// Bad rows that are named before the rest is only counted.
+const NAMED: usize = 10;
+
+pub(super) fn run(args: &Calibrate, common: &Common, matches: &ArgMatches) -> anyhow::Result<Outcome> {
+    let mut merge = layers(matches, common)?;
+    let setup = Setup::take(&mut merge);
+    merge.finish()?;
+    let mut reading = Reading::new(join::uncalibrated(&setup)?, Bar::start(chatty())?, files(args)?);
+    for path in &args.human {
+        reading.file(path, false)?;
+    }
+    for path in &args.machine {
+        reading.file(path, true)?;
+    }
+    reading.bar.end();
+    if reading.bar.cancelled() {
+        return Ok(Outcome::Stopped);
+    }
+    let Reading { samples, faults, skipped, detector, .. } = reading;
+    refuse(&faults)?;
+    if chatty() && skipped > 0 {
+        writeln!(io::stderr(), "{skipped} texts were left out: empty, or in a language that the model does not know")?;
+    }
+    let name = args.profile.clone().or_else(|| Some(args.output.file_stem()?.to_string_lossy().into_owned())).unwrap_or_default();
+    let table = join::fit(&samples, &setup, detector.model(), &name)?.saved(&args.output)?;
+    io::stdout().write_all(table.as_bytes())?;
+    Ok(Outcome::Done)
+}
+
+/// Bytes of all files; every one that cannot be read is told.
+fn files(args: &Calibrate) -> anyhow::Result<u64> {
+    let mut faults = Vec::new();
+    let mut total = 0;
+    for path in args.human.iter().chain(&args.machine) {
+        match path.metadata() {
+            Ok(meta) if meta.is_dir() => faults.push(format!("{} is a directory; name the files in it", path.display())),
+            Ok(meta) => total += meta.len(),
+            Err(error) => faults.push(format!("cannot read {}: {error}", path.display())),
+        }
+    }
+    refuse(&faults)?;
+    Ok(total)
+}
+
+fn refuse(faults: &[String]) -> Result<(), Refused> {
+    let more = faults.len().saturating_sub(NAMED);
+    match faults {
+        [] => Ok(()),
+        [one] => Err(Refused(one.clone())),
+        _ if more == 0 => Err(Refused(format!("{} faults:\n  {}", faults.len(), faults.join("\n  ")))),
+        _ => Err(Refused(format!("{} faults:\n  {}\n  and {more} more", faults.len(), faults[..NAMED].join("\n  ")))),
+    }
+}
+
+/// Rows of one label on their way to samples.
+struct Reading {
+    detector: Detector,
+    bar: Bar,
+    progress: Progress,
+    samples: Vec<Sample>,
+    /// The group of each pair of the file in work.
+    pairs: HashMap<(String, String), u64>,
+    faults: Vec<String>,
+    skipped: usize,
+}
+
+impl Reading {
+    fn new(detector: Detector, bar: Bar, total: u64) -> Self {
+        let progress = Progress { total_bytes: Some(total), ..Progress::default() };
+        Self { detector, bar, progress, samples: Vec::new(), pairs: HashMap::new(), faults: Vec::new(), skipped: 0 }
+    }
+
+    fn file(&mut self, path: &Path, machine: bool) -> anyhow::Result<()> {
+        let unreadable = |error: io::Error| Refused(format!("cannot read {}: {error}", path.display()));
+        let family = path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
+        let mut lines = BufReader::new(File::open(path).map_err(unreadable)?);
+        let mut rows = Vec::with_capacity(CHUNK);
+        let mut line = Vec::new();
+        for number in 1.. {
+            line.clear();
+            let read = lines.by_ref().take(LONGEST).read_until(b'\n', &mut line).map_err(unreadable)?;
+            if read == 0 || self.bar.cancelled() {
+                break;
+            }
+            self.progress.bytes_read += read as u64;
+            match row(&line, machine) {
+                Ok(Some(row)) => rows.push(row),
+                Ok(None) => {}
+                Err(fault) => self.faults.push(format!("{}, line {number}: {fault}", path.display())),
+            }
+            if rows.len() == CHUNK {
+                self.score(&mut rows, machine, &family)?;
+            }
+        }
+        self.score(&mut rows, machine, &family)
+    }
+
+    fn score(&mut self, rows: &mut Vec<Row>, machine: bool, family: &str) -> anyhow::Result<()> {
+        let documents: Vec<_> = rows.iter_mut().map(|row| Document::new(std::mem::take(&mut row.text))).collect();
+        let assessments = self.detector.assess(&documents)?;
+        for ((document, row), assessment) in documents.iter().zip(rows.drain(..)).zip(assessments) {
+            self.progress.documents += 1;
+            self.progress.tokens += assessment.tokens as u64;
+            let Some(statistics) = assessment.statistics.filter(|_| unsupported_language(&document.text).is_none()) else {
+                self.skipped += 1;
+                continue;
+            };
+            let own = group(&document.text);
+            let group = row.pair.map_or(own, |pair| *self.pairs.entry((family.to_owned(), pair)).or_insert(own));
+            let (family, domain, generator) = (family.to_owned(), row.domain, row.generator);
+            self.samples.push(Sample { statistics, tokens: assessment.tokens, machine, group, family, domain, generator });
+        }
+        self.bar.progress(&self.progress);
+        Ok(())
+    }
+}
+
+#[derive(Debug, PartialEq, Deserialize)]
+struct Row {
+    text: String,
+    label: Option<String>,
+    /// Shared by a human text and its machine counterparts or attacked forms.
+    pair: Option<String>,
+    domain: Option<String>,
+    generator: Option<String>,
+}
+
+/// A row with the wanted label, or with none; `None` for the other label and for blank lines.
+fn row(line: &[u8], machine: bool) -> Result<Option<Row>, String> {
+    if line.trim_ascii().is_empty() {
+        return Ok(None);
+    }
+    let row: Row = serde_json::from_slice(line).map_err(|error| format!("expected an object with a `text`: {error}"))?;
+    match row.label.as_deref() {
+        None => Ok(Some(row)),
+        Some("human") => Ok((!machine).then_some(row)),
+        Some("machine") => Ok(machine.then_some(row)),
+        Some(other) => Err(format!("expected the label human or machine, found `{other}`")),
+    }
+}
+
+/// Texts that start alike are one document: its hash (FNV-1a, the same everywhere) is over the first 40 letters and digits, lower-case.
+fn group(text: &str) -> u64 {
+    let folded = text.chars().filter(|c| c.is_alphanumeric()).flat_map(char::to_lowercase).take(40);
+    folded.fold(0xcbf2_9ce4_8422_2325, |hash, c| (hash ^ u64::from(c)).wrapping_mul(0x0100_0000_01b3))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rows_are_taken_by_their_label() {
+        let human = br#"{"text":"a","label":"human","id":"1"}"#;
+        assert_eq!(row(human, false).map(|r| r.map(|r| r.text)), Ok(Some("a".into())));
+        assert_eq!(row(human, true), Ok(None));
+        assert_eq!(row(br#"{"text":"b","generator":null}"#, true).map(|r| r.map(|r| r.text)), Ok(Some("b".into())));
+        assert_eq!(row(b"\r\n", true), Ok(None));
+        for bad in [r#"{"text":"a","label":"robot"}"#, r#"{"label":"human"}"#, r#"{"text":1}"#, "no json"] {
+            assert!(row(bad.as_bytes(), false).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn texts_that_start_alike_are_one_group() {
+        assert_eq!(group("The  CAT, sat\non"), group("the cat sat ON"));
+        assert_eq!(group(&"é1".repeat(20)), group(&"É1".repeat(90)));
+        assert_ne!(group("the cat sat"), group("the cat sits"));
+    }
+
+    #[test]
+    fn many_faults_are_counted_and_the_first_named() {
+        let faults: Vec<_> = (0..12).map(|n| format!("fault {n}")).collect();
+        let message = refuse(&faults).unwrap_err().0;
+        assert!(message.contains("12 faults") && message.contains("fault 9") && message.contains("and 2 more"), "{message}");
+        assert!(!message.contains("fault 10"));
+    }
+}

@@ -1,0 +1,97 @@
+//! `highwater score`: documents in files to assessments in a file.
+
+use super::{
+    Outcome, Refused,
+    args::{Common, Score},
+    chatty, join,
+    progress::{Bar, rates},
+    settings::{Rows, Setup, layers},
+};
+use crate::batch::{self, Input, InputFormat, Job, Output, Summary};
+use clap::ArgMatches;
+use std::{
+    io::{self, Write},
+    path::{Path, PathBuf},
+};
+
+pub(super) fn run(args: Score, common: &Common, matches: &ArgMatches) -> anyhow::Result<Outcome> {
+    let mut merge = layers(matches, common)?;
+    let (setup, rows) = (Setup::take(&mut merge), Rows::take(&mut merge));
+    if args.resume && args.force {
+        merge.fault("--resume goes on with what is there and --force throws it away; choose one");
+    }
+    if args.resume && args.output.is_none() {
+        merge.fault("--resume goes on with a file; name it with --output");
+    }
+    merge.finish()?;
+    let assumed = rows.input_format.is_none();
+    let job = job(args, rows)?;
+    let mut detector = join::detector(&setup)?;
+    let bar = Bar::start(chatty())?;
+    let result = batch::run(&job, &mut detector, &bar);
+    let seconds = bar.end();
+    let summary = result?;
+    if chatty() {
+        writeln!(io::stderr(), "{}", tell(&summary, &job.output, seconds))?;
+        if assumed && job.inputs == [Input::Stdin] && summary.errors > 0 && summary.errors == summary.progress.documents {
+            writeln!(io::stderr(), "standard input was read as JSONL; plain text needs --format text or --format lines")?;
+        }
+    }
+    Ok(match summary {
+        Summary { cancelled: true, .. } => Outcome::Stopped,
+        Summary { errors: 0, .. } => Outcome::Done,
+        _ => Outcome::Refused,
+    })
+}
+
+fn job(args: Score, rows: Rows) -> anyhow::Result<Job> {
+    let inputs = if args.inputs.is_empty() { vec![PathBuf::from("-")] } else { args.inputs };
+    let inputs: Vec<_> = inputs.into_iter().map(|p| if p == Path::new("-") { Input::Stdin } else { Input::Path(p) }).collect();
+    let only_stdin = inputs == [Input::Stdin];
+    if inputs.contains(&Input::Stdin) && !only_stdin && rows.input_format.is_none() {
+        return Err(Refused("standard input beside files needs --format, which then holds for all of them".into()).into());
+    }
+    Ok(Job {
+        inputs,
+        input_format: rows.input_format.or(only_stdin.then_some(InputFormat::Jsonl)),
+        output: args.output.map_or(Output::Stdout, Output::Path),
+        output_format: rows.output_format,
+        fields: rows.fields,
+        with_tokens: rows.with_tokens,
+        resume: args.resume,
+        force: args.force,
+        ..Job::default()
+    })
+}
+
+/// One line at the end, for people.
+fn tell(summary: &Summary, output: &Output, seconds: f64) -> String {
+    let rates = rates(&summary.progress, seconds);
+    let verdicts = format!("{} machine, {} human, {} abstain", summary.machine, summary.human, summary.abstain);
+    let errors = match summary.errors {
+        0 => String::new(),
+        1 => "; 1 row was refused".to_owned(),
+        n => format!("; {n} rows were refused"),
+    };
+    let line = format!("{rates}: {verdicts}; {} flagged{errors}", summary.flagged);
+    match output {
+        _ if !summary.cancelled => line,
+        Output::Path(_) => format!("{line}\nstopped; the rows so far are whole: run the same command with --resume to go on"),
+        Output::Stdout => format!("{line}\nstopped; the rows so far are whole. With --output FILE a stopped run can go on by --resume"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_last_line_counts_and_a_stopped_run_says_how_to_go_on() {
+        let mut summary = Summary { flagged: 2, machine: 2, human: 3, abstain: 1, errors: 1, ..Summary::default() };
+        summary.progress.documents = 7;
+        let line = tell(&summary, &Output::Stdout, 1.);
+        assert_eq!(line, "7 documents, 7 documents/s, 0 tokens/s: 2 machine, 3 human, 1 abstain; 2 flagged; 1 row was refused");
+        summary.cancelled = true;
+        assert!(tell(&summary, &Output::Path("out.jsonl".into()), 1.).contains("with --resume"));
+    }
+}

@@ -1,0 +1,210 @@
+//! From what was typed, the environment and the file to typed settings. Knows what each value means; every fault is told at once.
+
+use super::{Refused, args::Common};
+use crate::{
+    batch::{Fields, InputFormat, OutputFormat},
+    config::{self, Layer, Merge, Origin},
+    detector,
+    model::{Device, LoadOptions, ModelSource, Precision},
+    service::{ApiKey, Settings},
+    verdict::Policy,
+};
+use clap::{ArgMatches, parser::ValueSource};
+use std::{path::PathBuf, str::FromStr};
+
+/// What every command that loads a model needs.
+#[derive(Debug)]
+pub(super) struct Setup {
+    pub(super) load: LoadOptions,
+    pub(super) detector: detector::Options,
+    /// The calibration that the user named.
+    pub(super) calibration: Option<PathBuf>,
+}
+
+/// What `score` reads and writes, as far as it may stand in a file.
+#[derive(Debug)]
+pub(super) struct Rows {
+    pub(super) input_format: Option<InputFormat>,
+    pub(super) output_format: Option<OutputFormat>,
+    pub(super) fields: Fields,
+    pub(super) with_tokens: bool,
+}
+
+/// The layers of this run: flags and environment from `matches`, and the file of `--config`.
+pub(super) fn layers(matches: &ArgMatches, common: &Common) -> anyhow::Result<Merge> {
+    let (mut flags, mut env) = (Layer::new(Origin::Flag), Layer::new(Origin::Env));
+    for key in config::KEYS {
+        let id = key.replace('-', "_");
+        let Ok(Some(mut values)) = matches.try_get_raw(&id) else { continue };
+        let value = values.next().unwrap_or_default().to_string_lossy();
+        match matches.value_source(&id) {
+            Some(ValueSource::CommandLine) => flags.set(key, value),
+            // An empty variable is how compose files say "not set".
+            Some(ValueSource::EnvVariable) if !value.is_empty() => env.set(key, value),
+            _ => {}
+        }
+    }
+    let merge = Merge::default().below(flags).below(env);
+    let Some(path) = &common.config else { return Ok(merge) };
+    let unreadable = |error| Refused(format!("cannot read the configuration file {}: {error}", path.display()));
+    let text = std::fs::read_to_string(path).map_err(unreadable)?;
+    Ok(merge.below_file(path.clone(), &text))
+}
+
+impl Setup {
+    /// Takes the common settings out of the merge.
+    pub(super) fn take(merge: &mut Merge) -> Self {
+        let defaults = LoadOptions::default();
+        let load = LoadOptions {
+            source: merge.take("model", ModelSource::from_str).unwrap_or(defaults.source),
+            device: merge.take("device", Device::from_str).unwrap_or(defaults.device),
+            precision: merge.take("precision", Precision::from_str).unwrap_or(defaults.precision),
+            threads: merge.take("threads", |s| whole(s, 1024)).unwrap_or(defaults.threads),
+            batch_tokens: merge.take("batch-tokens", |s| whole(s, 1 << 24)).unwrap_or(defaults.batch_tokens),
+            onnxruntime: merge.take("onnxruntime", existing_file),
+        };
+        let policy = Policy::default();
+        let policy = Policy { fpr: merge.take("fpr", rate).unwrap_or(policy.fpr), ..policy };
+        let normalize = merge.take("normalize", on_off).unwrap_or(true);
+        let calibration = merge.take("calibration", existing_file);
+        Self { load, detector: detector::Options { policy, normalize }, calibration }
+    }
+}
+
+impl Rows {
+    /// Takes the settings of `score` out of the merge.
+    pub(super) fn take(merge: &mut Merge) -> Self {
+        let names = Fields::default();
+        Self {
+            input_format: merge.take("format", input_format),
+            output_format: merge.take("output-format", output_format),
+            fields: Fields {
+                text: merge.take("text-field", field).unwrap_or(names.text),
+                id: merge.take("id-field", field).unwrap_or(names.id),
+                stream: merge.take("stream-field", field).unwrap_or(names.stream),
+                time: merge.take("time-field", field).unwrap_or(names.time),
+            },
+            with_tokens: merge.take("tokens", on_off).unwrap_or(false),
+        }
+    }
+}
+
+/// Takes the settings of `serve` out of the merge.
+pub(super) fn service(merge: &mut Merge) -> Settings {
+    let defaults = Settings::default();
+    Settings {
+        listen: merge.take("listen", address).unwrap_or(defaults.listen),
+        api_key: merge.take("api-key", api_key),
+        max_body: merge.take("max-body", bytes).unwrap_or(defaults.max_body),
+        queue_bytes: merge.take("queue", bytes).unwrap_or(defaults.queue_bytes),
+        ..defaults
+    }
+}
+
+fn rate(s: &str) -> Result<f64, String> {
+    let inside = |rate: &f64| *rate > 0. && *rate < 1.;
+    s.parse().ok().filter(inside).ok_or_else(|| format!("`{s}` is no rate above 0 and below 1, such as 0.01"))
+}
+
+fn whole(s: &str, most: usize) -> Result<usize, String> {
+    s.parse().ok().filter(|n| *n <= most).ok_or_else(|| format!("`{s}` is no whole number from 0 to {most}"))
+}
+
+fn on_off(s: &str) -> Result<bool, String> {
+    match s.to_ascii_lowercase().as_str() {
+        "on" | "true" | "yes" | "1" => Ok(true),
+        "off" | "false" | "no" | "0" => Ok(false),
+        _ => Err(format!("`{s}` is neither on nor off")),
+    }
+}
+
+fn existing_file(s: &str) -> Result<PathBuf, String> {
+    let path = PathBuf::from(s);
+    if path.is_file() { Ok(path) } else { Err(format!("there is no file `{s}`")) }
+}
+
+fn field(s: &str) -> Result<String, String> {
+    if s.is_empty() { Err("a field has a name; this one is empty".into()) } else { Ok(s.to_owned()) }
+}
+
+fn input_format(s: &str) -> Result<InputFormat, String> {
+    Ok(match s {
+        "text" => InputFormat::Text,
+        "lines" => InputFormat::Lines,
+        "jsonl" => InputFormat::Jsonl,
+        "csv" => InputFormat::Csv,
+        "parquet" => InputFormat::Parquet,
+        _ => return Err(format!("`{s}` is no input format: text, lines, jsonl, csv or parquet")),
+    })
+}
+
+fn output_format(s: &str) -> Result<OutputFormat, String> {
+    Ok(match s {
+        "jsonl" => OutputFormat::Jsonl,
+        "csv" => OutputFormat::Csv,
+        "parquet" => OutputFormat::Parquet,
+        _ => return Err(format!("`{s}` is no output format: jsonl, csv or parquet")),
+    })
+}
+
+/// `host:port`, the host a name or an address; whether it can be had is seen when it is bound.
+fn address(s: &str) -> Result<String, String> {
+    let fits = s.rsplit_once(':').is_some_and(|(host, port)| !host.is_empty() && port.parse::<u16>().is_ok());
+    if fits { Ok(s.to_owned()) } else { Err(format!("`{s}` is no address with a port, such as 127.0.0.1:8080")) }
+}
+
+/// The key must fit into a header; the message must not show it.
+fn api_key(s: &str) -> Result<ApiKey, String> {
+    let fits = s.bytes().all(|b| b.is_ascii_graphic());
+    ApiKey::new(s).filter(|_| fits).ok_or_else(|| "a key takes visible ASCII characters without spaces, at least one".into())
+}
+
+/// A number of bytes, with K, M or G for 2^10, 2^20, 2^30.
+fn bytes(s: &str) -> Result<usize, String> {
+    let upper = s.to_ascii_uppercase();
+    let number = upper.trim_end_matches("IB").trim_end_matches('B').trim_end();
+    let (digits, unit) = match number.chars().last() {
+        Some('K') => (&number[..number.len() - 1], 1 << 10),
+        Some('M') => (&number[..number.len() - 1], 1 << 20),
+        Some('G') => (&number[..number.len() - 1], 1 << 30),
+        _ => (number, 1),
+    };
+    let size = digits.trim_end().parse::<usize>().ok().and_then(|n| n.checked_mul(unit)).filter(|n| *n > 0);
+    size.ok_or_else(|| format!("`{s}` is no number of bytes above 0, such as 65536, 512K or 4M"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_rate_lies_between_0_and_1() {
+        assert_eq!(rate("0.05"), Ok(0.05));
+        for bad in ["0", "1", "-0.1", "1%", "nan", "inf", ""] {
+            assert!(rate(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn bytes_take_units() {
+        assert_eq!([bytes("65536"), bytes("512K"), bytes("4 MiB"), bytes("1gb")], [Ok(65536), Ok(512 << 10), Ok(4 << 20), Ok(1 << 30)]);
+        for bad in ["0", "", "M", "-1", "1.5M", "99999999999999999999", "99999999999G", "4é"] {
+            assert!(bytes(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn addresses_have_a_host_and_a_port() {
+        for good in ["127.0.0.1:0", "localhost:8080", "[::1]:80"] {
+            assert!(address(good).is_ok(), "{good}");
+        }
+        for bad in ["8080", ":8080", "localhost", "localhost:99999", ""] {
+            assert!(address(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn a_refused_key_is_not_shown() {
+        assert!(!api_key("my secret").unwrap_err().contains("secret"));
+    }
+}

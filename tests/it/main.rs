@@ -1,0 +1,7 @@
+//! Whole runs of the program, as a user sees them. One test binary.
+
+#![allow(clippy::unwrap_used, clippy::expect_used)]
+
+mod cli;
+mod score;
+mod calibrate;
