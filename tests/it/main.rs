@@ -2,6 +2,6 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
+mod calibrate;
 mod cli;
 mod score;
-mod calibrate;
