@@ -91,3 +91,35 @@ fn a_reader_that_leaves_is_no_failure() {
     let output = child.wait_with_output().unwrap();
     assert_eq!((output.status.code(), String::from_utf8_lossy(&output.stderr).as_ref()), (Some(0), ""));
 }
+
+#[test]
+#[cfg(unix)]
+fn ctrl_c_leaves_whole_rows_and_says_how_to_go_on() {
+    use std::{
+        io::{BufRead, BufReader, Write},
+        process::{Command, Stdio},
+    };
+    let mut child = highwater(&["score", "--format", "lines"])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    // More than a chunk, and then silence: the pipe stays open until the program has ended.
+    let mut posts = child.stdin.take().unwrap();
+    let writer = std::thread::spawn(move || {
+        // The program may stop before it has read all.
+        let _ = posts.write_all("a post of some words\n".repeat(2000).as_bytes());
+        posts
+    });
+    let mut answers = BufReader::new(child.stdout.take().unwrap()).lines().map(Result::unwrap);
+    let first = answers.next().unwrap();
+    assert!(Command::new("kill").args(["-INT", &child.id().to_string()]).status().unwrap().success());
+    let rest: Vec<String> = answers.collect();
+    let output = child.wait_with_output().unwrap();
+    let err = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(2), "{err}");
+    assert!(err.contains("stopping after the rows in work") && err.contains("by --resume"), "{err}");
+    assert!(std::iter::once(&first).chain(&rest).all(|row| serde_json::from_str::<Value>(row).is_ok()));
+    drop(writer.join().unwrap());
+}
