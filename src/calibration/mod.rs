@@ -123,21 +123,6 @@ impl Calibration {
         }
     }
 
-    /// Where it comes from and how much it rests on, for people.
-    pub fn provenance(&self) -> serde_json::Value {
-        let sources: Vec<String> = self.sources.iter().map(|s| format!("{} ({} human, {} machine)", s.name, s.human, s.machine)).collect();
-        let bin = |b: &Bin| format!("from {} tokens: {} human, {} machine", b.from_tokens, b.human.len(), b.machine.len());
-        serde_json::json!({
-            "name": self.name,
-            "model": format!("{}@{}", self.model_name, self.model_hash),
-            "created": self.created,
-            "normalize": self.normalize,
-            "min_tokens": self.min_tokens,
-            "bins": self.bins.iter().map(bin).collect::<Vec<_>>(),
-            "sources": sources,
-        })
-    }
-
     /// Hash of the model that it was made with.
     pub fn model_hash(&self) -> &str {
         &self.model_hash

@@ -12,15 +12,15 @@ use super::{
 };
 use crate::{
     batch::{Progress, Watch},
-    calibration::{Calibration, FitOptions, FitReport, Quality, Sample},
+    calibration::Sample,
     detector::Detector,
     text::{Document, unsupported_language},
 };
 use clap::ArgMatches;
 use serde::Deserialize;
 use std::{
+    collections::HashMap,
     fs::File,
-    hash::{DefaultHasher, Hash, Hasher},
     io::{self, BufRead, BufReader, Read, Write},
     path::Path,
 };
@@ -53,35 +53,9 @@ pub(super) fn run(args: &Calibrate, common: &Common, matches: &ArgMatches) -> an
         writeln!(io::stderr(), "{skipped} texts were left out: empty, or in a language that the model does not know")?;
     }
     let name = args.profile.clone().or_else(|| Some(args.output.file_stem()?.to_string_lossy().into_owned())).unwrap_or_default();
-    let model = detector.model();
-    let options =
-        FitOptions { normalize: setup.detector.normalize, ..FitOptions::new(name, &model.name, &model.hash, jiff::Timestamp::now()) };
-    let (calibration, report) = Calibration::fit(&samples, &options).map_err(|e| Refused(e.to_string()))?;
-    calibration.save(&args.output)?;
-    write!(io::stdout(), "{}", table(&calibration, &report))?;
+    let table = join::fit(&samples, &setup, detector.model(), &name)?.saved(&args.output)?;
+    io::stdout().write_all(table.as_bytes())?;
     Ok(Outcome::Done)
-}
-
-/// What the calibration is worth, for people.
-fn table(calibration: &Calibration, report: &FitReport) -> String {
-    let share = |v: Option<f64>| v.map_or_else(|| "    -".to_owned(), |v| format!("{v:5.3}"));
-    let row = |name: &str, q: &Quality| {
-        let (auroc, one, five) = (share(q.auroc), share(q.tpr_at_fpr_01), share(q.tpr_at_fpr_05));
-        format!("{name:<32} {:>6} {:>7}  {auroc}   {one}   {five}", q.human, q.machine)
-    };
-    let mut out = vec![
-        format!("{}: verdicts from {} tokens on; {} texts under 8 tokens left out", calibration.name, calibration.min_tokens(), report.too_short),
-        String::new(),
-        "                                  human machine  AUROC TPR@1% TPR@5%".to_owned(),
-        row("all, cross-fitted", &report.overall),
-    ];
-    out.extend(report.bins.iter().map(|b| row(&format!("  from {} tokens", b.from_tokens), &b.quality)));
-    out.push(String::new());
-    out.push("each data set left out of the fit; last: its texts with p <= 0.01, human and machine".to_owned());
-    for f in &report.families_left_out {
-        out.push(format!("{}   {}   {}", row(&f.family, &f.quality), share(f.human_flagged_01), share(f.machine_flagged_01)));
-    }
-    out.join("\n") + "\n"
 }
 
 /// Bytes of all files; every one that cannot be read is told.
@@ -115,6 +89,8 @@ struct Reading {
     bar: Bar,
     progress: Progress,
     samples: Vec<Sample>,
+    /// The group of each pair of the file in work.
+    pairs: HashMap<(String, String), u64>,
     faults: Vec<String>,
     skipped: usize,
 }
@@ -122,14 +98,14 @@ struct Reading {
 impl Reading {
     fn new(detector: Detector, bar: Bar, total: u64) -> Self {
         let progress = Progress { total_bytes: Some(total), ..Progress::default() };
-        Self { detector, bar, progress, samples: Vec::new(), faults: Vec::new(), skipped: 0 }
+        Self { detector, bar, progress, samples: Vec::new(), pairs: HashMap::new(), faults: Vec::new(), skipped: 0 }
     }
 
     fn file(&mut self, path: &Path, machine: bool) -> anyhow::Result<()> {
         let unreadable = |error: io::Error| Refused(format!("cannot read {}: {error}", path.display()));
         let family = path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
         let mut lines = BufReader::new(File::open(path).map_err(unreadable)?);
-        let mut texts = Vec::with_capacity(CHUNK);
+        let mut rows = Vec::with_capacity(CHUNK);
         let mut line = Vec::new();
         for number in 1.. {
             line.clear();
@@ -139,44 +115,43 @@ impl Reading {
             }
             self.progress.bytes_read += read as u64;
             match row(&line, machine) {
-                Ok(Some(row)) => texts.push(row),
+                Ok(Some(row)) => rows.push(row),
                 Ok(None) => {}
                 Err(fault) => self.faults.push(format!("{}, line {number}: {fault}", path.display())),
             }
-            if texts.len() == CHUNK {
-                self.score(&mut texts, machine, &family)?;
+            if rows.len() == CHUNK {
+                self.score(&mut rows, machine, &family)?;
             }
         }
-        self.score(&mut texts, machine, &family)
+        self.score(&mut rows, machine, &family)
     }
 
     fn score(&mut self, rows: &mut Vec<Row>, machine: bool, family: &str) -> anyhow::Result<()> {
-        let documents: Vec<_> = rows.iter().map(|r| Document::new(r.text.as_str())).collect();
-        for (row, assessment) in rows.drain(..).zip(self.detector.assess(&documents)?) {
+        let documents: Vec<_> = rows.iter_mut().map(|row| Document::new(std::mem::take(&mut row.text))).collect();
+        let assessments = self.detector.assess(&documents)?;
+        for ((document, row), assessment) in documents.iter().zip(rows.drain(..)).zip(assessments) {
             self.progress.documents += 1;
             self.progress.tokens += assessment.tokens as u64;
-            match assessment.statistics {
-                Some(statistics) if unsupported_language(&row.text).is_none() => self.samples.push(Sample {
-                    statistics,
-                    tokens: assessment.tokens,
-                    machine,
-                    family: family.to_owned(),
-                    group: group(&row.text),
-                    domain: row.domain,
-                    generator: row.generator,
-                }),
-                _ => self.skipped += 1,
-            }
+            let Some(statistics) = assessment.statistics.filter(|_| unsupported_language(&document.text).is_none()) else {
+                self.skipped += 1;
+                continue;
+            };
+            let own = group(&document.text);
+            let group = row.pair.map_or(own, |pair| *self.pairs.entry((family.to_owned(), pair)).or_insert(own));
+            let (family, domain, generator) = (family.to_owned(), row.domain, row.generator);
+            self.samples.push(Sample { statistics, tokens: assessment.tokens, machine, group, family, domain, generator });
         }
         self.bar.progress(&self.progress);
         Ok(())
     }
 }
 
-#[derive(Debug, Deserialize, PartialEq)]
+#[derive(Debug, PartialEq, Deserialize)]
 struct Row {
     text: String,
     label: Option<String>,
+    /// Shared by a human text and its machine counterparts or attacked forms.
+    pair: Option<String>,
     domain: Option<String>,
     generator: Option<String>,
 }
@@ -195,12 +170,10 @@ fn row(line: &[u8], machine: bool) -> Result<Option<Row>, String> {
     }
 }
 
-/// A number for the first 40 letters and digits in lower case: the same document cut or continued differently is one group.
+/// Texts that start alike are one document: its hash (FNV-1a, the same everywhere) is over the first 40 letters and digits, lower-case.
 fn group(text: &str) -> u64 {
-    let start: String = text.chars().filter(|c| c.is_alphanumeric()).flat_map(char::to_lowercase).take(40).collect();
-    let mut hasher = DefaultHasher::new();
-    start.hash(&mut hasher);
-    hasher.finish()
+    let folded = text.chars().filter(|c| c.is_alphanumeric()).flat_map(char::to_lowercase).take(40);
+    folded.fold(0xcbf2_9ce4_8422_2325, |hash, c| (hash ^ u64::from(c)).wrapping_mul(0x0100_0000_01b3))
 }
 
 #[cfg(test)]
@@ -210,10 +183,9 @@ mod tests {
     #[test]
     fn rows_are_taken_by_their_label() {
         let human = br#"{"text":"a","label":"human","id":"1"}"#;
-        let text = |line: &[u8], machine| row(line, machine).map(|r| r.map(|r| r.text));
-        assert_eq!(text(human, false), Ok(Some("a".into())));
-        assert_eq!(text(human, true), Ok(None));
-        assert_eq!(text(br#"{"text":"b"}"#, true), Ok(Some("b".into())));
+        assert_eq!(row(human, false).map(|r| r.map(|r| r.text)), Ok(Some("a".into())));
+        assert_eq!(row(human, true), Ok(None));
+        assert_eq!(row(br#"{"text":"b","generator":null}"#, true).map(|r| r.map(|r| r.text)), Ok(Some("b".into())));
         assert_eq!(row(b"\r\n", true), Ok(None));
         for bad in [r#"{"text":"a","label":"robot"}"#, r#"{"label":"human"}"#, r#"{"text":1}"#, "no json"] {
             assert!(row(bad.as_bytes(), false).is_err(), "{bad}");
@@ -223,8 +195,8 @@ mod tests {
     #[test]
     fn texts_that_start_alike_are_one_group() {
         assert_eq!(group("The  CAT, sat\non"), group("the cat sat ON"));
-        assert_eq!(group(&"é1".repeat(100)), group(&"É1".repeat(20)));
-        assert_ne!(group("the cat sat on"), group("the cat sat"));
+        assert_eq!(group(&"é1".repeat(20)), group(&"É1".repeat(90)));
+        assert_ne!(group("the cat sat"), group("the cat sits"));
     }
 
     #[test]

@@ -1,52 +1,177 @@
 //! Where the command line meets the model and its calibration: which one judges, and how a new one is made.
 
-use super::settings::Setup;
+use super::{Refused, settings::Setup};
 use crate::{
-    calibration::Calibration,
+    calibration::{Calibration, CalibrationError, FitOptions, FitReport, Quality, Sample},
     detector::Detector,
     model::{self, ModelInfo, ModelSource},
 };
-use anyhow::Context;
-use std::{path::Path, sync::Arc};
+use jiff::Timestamp;
+use serde_json::{Value, json};
+use std::{
+    fmt::{self, Write},
+    path::Path,
+    sync::Arc,
+};
 
 /// Loads the model and the calibration that fits it.
 pub(super) fn detector(setup: &Setup) -> anyhow::Result<Detector> {
     let scorer = model::load(&setup.load)?;
-    let calibration = calibration(setup, scorer.info())?;
+    let info = scorer.info();
+    let calibration = calibration(setup, info)?.unwrap_or_else(|| {
+        let name = &info.name;
+        tracing::warn!(
+            "{name} has no calibration, so no text gets a verdict; make one with `highwater calibrate`, name it with --calibration"
+        );
+        none(setup, info)
+    });
+    if calibration.normalize != setup.detector.normalize {
+        let made = if calibration.normalize { "on" } else { "off" };
+        tracing::warn!("calibration {} was made with --normalize {made}; its p-values do not hold otherwise", calibration.name);
+    }
     Ok(Detector::new(scorer, Arc::new(calibration), setup.detector)?)
 }
 
 /// Loads the model for its statistics alone.
 pub(super) fn uncalibrated(setup: &Setup) -> anyhow::Result<Detector> {
     let scorer = model::load(&setup.load)?;
-    let calibration = Calibration::none(&*scorer.info().hash);
-    Ok(Detector::new(scorer, Arc::new(calibration), setup.detector)?)
+    let none = none(setup, scorer.info());
+    Ok(Detector::new(scorer, Arc::new(none), setup.detector)?)
 }
 
-/// The calibration that the user named, else the model's own, else none: then every text abstains as `uncalibrated`.
-fn calibration(setup: &Setup, info: &ModelInfo) -> anyhow::Result<Calibration> {
+/// No calibration, for this model: no text gets a verdict.
+fn none(setup: &Setup, info: &ModelInfo) -> Calibration {
+    let mut none = Calibration::none(&info.hash);
+    none.model_name = info.name.clone();
+    none.normalize = setup.detector.normalize;
+    none
+}
+
+/// The calibration that the user named, else the model's own where it fits, else none.
+fn calibration(setup: &Setup, info: &ModelInfo) -> anyhow::Result<Option<Calibration>> {
+    let read = |path: &Path| Calibration::load(path).map_err(|error| Refused(error.to_string()));
     if let Some(path) = &setup.calibration {
-        return read(path);
+        return Ok(Some(read(path)?));
     }
     match &setup.load.source {
-        ModelSource::Embedded => return Ok(Calibration::embedded()?),
+        ModelSource::Embedded => match Calibration::embedded() {
+            Err(CalibrationError::NotEmbedded) => Ok(None),
+            own => Ok(Some(own?)),
+        },
         ModelSource::Directory(folder) if folder.join("calibration.json").is_file() => {
-            let own = read(&folder.join("calibration.json"))?;
+            let path = folder.join("calibration.json");
+            let own = read(&path)?;
             if own.model_hash() == info.hash {
-                return Ok(own);
+                return Ok(Some(own));
             }
-            tracing::warn!("{} was made with another model ({})", folder.join("calibration.json").display(), own.model_hash());
+            tracing::warn!("{} was made with the model {}, but {} is loaded; it is not used", path.display(), own.model_hash(), info.hash);
+            Ok(None)
         }
-        _ => {}
+        _ => Ok(None),
     }
-    tracing::warn!(
-        "{} has no calibration, so every text is answered `abstain`; make one with `highwater calibrate` and name it with --calibration",
-        info.name
-    );
-    Ok(Calibration::none(&*info.hash))
 }
 
-fn read(path: &Path) -> anyhow::Result<Calibration> {
-    Calibration::load(path).with_context(|| format!("cannot use the calibration {}", path.display()))
+/// A new calibration and what it can do.
+pub(super) struct Made {
+    calibration: Calibration,
+    /// Absent for a profile: it takes its score from another calibration.
+    report: Option<FitReport>,
 }
 
+/// Fits a score and its reference; without machine texts, keeps the present score and reads it against these human texts.
+pub(super) fn fit(samples: &[Sample], setup: &Setup, info: &ModelInfo, name: &str) -> anyhow::Result<Made> {
+    let refused = |error: crate::calibration::FitError| Refused(error.to_string());
+    let now = Timestamp::now();
+    if samples.iter().any(|sample| sample.machine) {
+        let normalize = setup.detector.normalize;
+        let options = FitOptions { normalize, ..FitOptions::new(name, &info.name, &info.hash, now) };
+        let (calibration, report) = Calibration::fit(samples, &options).map_err(refused)?;
+        return Ok(Made { calibration, report: Some(report) });
+    }
+    let base = calibration(setup, info)?.unwrap_or_else(|| none(setup, info));
+    if base.model_hash() != info.hash {
+        return Err(Refused(format!(
+            "calibration {} was made with the model {}, but {} is loaded",
+            base.name,
+            base.model_hash(),
+            info.hash
+        ))
+        .into());
+    }
+    if base.normalize != setup.detector.normalize {
+        return Err(Refused(format!("calibration {} was made with another --normalize; use the same", base.name)).into());
+    }
+    let calibration = base.profile(samples, name, now).map_err(refused)?;
+    Ok(Made { calibration, report: None })
+}
+
+impl Made {
+    /// Saves it, and gives its report as a table.
+    pub(super) fn saved(self, path: &Path) -> anyhow::Result<String> {
+        self.calibration.save(path)?;
+        let mut out = String::new();
+        writeln!(out, "{} for {}, in {}\n", self.calibration.name, self.calibration.model_name, path.display())?;
+        match &self.report {
+            Some(report) => fit_table(&mut out, report)?,
+            None => profile_table(&mut out, &self.calibration)?,
+        }
+        writeln!(out, "\nA text gets a verdict of its own from {} tokens on.", self.calibration.min_tokens())?;
+        Ok(out)
+    }
+}
+
+fn fit_table(out: &mut String, report: &FitReport) -> fmt::Result {
+    writeln!(out, "{:<28} {:>7} {:>7} {:>7} {:>8} {:>8}", "", "human", "machine", "AUROC", "TPR@1%", "TPR@5%")?;
+    line(out, "all lengths", &report.overall)?;
+    for bin in &report.bins {
+        line(out, &format!("from {} tokens", bin.from_tokens), &bin.quality)?;
+    }
+    if !report.families_left_out.is_empty() {
+        writeln!(out, "\nEach file, scored by a fit on all the others; its human texts flagged at 1% and 5%:")?;
+    }
+    for family in &report.families_left_out {
+        line(out, &family.family, &family.quality)?;
+        writeln!(out, "{:<44} flagged {:>8} {:>8}", "", share(family.human_flagged_01), share(family.human_flagged_05))?;
+    }
+    if report.too_short > 0 {
+        writeln!(out, "\n{} texts were too short to count.", report.too_short)?;
+    }
+    Ok(())
+}
+
+fn line(out: &mut String, name: &str, q: &Quality) -> fmt::Result {
+    let auroc = q.auroc.map_or_else(|| "-".to_owned(), |a| format!("{a:.3}"));
+    let (one, five) = (share(q.tpr_at_fpr_01), share(q.tpr_at_fpr_05));
+    writeln!(out, "{name:<28} {:>7} {:>7} {auroc:>7} {one:>8} {five:>8}", q.human, q.machine)
+}
+
+fn share(value: Option<f64>) -> String {
+    value.map_or_else(|| "-".to_owned(), |v| format!("{:.1}%", 100. * v))
+}
+
+fn profile_table(out: &mut String, calibration: &Calibration) -> fmt::Result {
+    writeln!(out, "{:<28} {:>7} {:>17}", "", "human", "smallest p-value")?;
+    for bin in calibration.bins() {
+        let n = bin.human().len();
+        writeln!(out, "{:<28} {n:>7} {:>17.4}", format!("from {} tokens", bin.from_tokens), 1. / (n as f64 + 1.))?;
+    }
+    Ok(())
+}
+
+/// Where a calibration comes from and what it was measured on, for `model info`.
+pub(super) fn provenance(calibration: &Calibration) -> anyhow::Result<Value> {
+    let lengths: Vec<_> = calibration
+        .bins()
+        .iter()
+        .map(|bin| json!({ "from_tokens": bin.from_tokens, "human": bin.human().len(), "machine": bin.machine().len() }))
+        .collect();
+    Ok(json!({
+        "name": calibration.name,
+        "model_name": calibration.model_name,
+        "model_hash": calibration.model_hash(),
+        "normalize": calibration.normalize,
+        "created": calibration.created,
+        "sources": serde_json::to_value(&calibration.sources)?,
+        "lengths": lengths,
+    }))
+}

@@ -12,7 +12,7 @@ mod score;
 mod serve;
 mod settings;
 
-use crate::{batch::BatchError, config::Faults};
+use crate::{batch::BatchError, config::Faults, detector::DetectorError};
 use args::{Cli, Command, Common, Completions, Model};
 use clap::{ArgMatches, CommandFactory, FromArgMatches, parser::ValueSource};
 use std::{
@@ -134,7 +134,10 @@ fn reader_has_gone(error: &anyhow::Error) -> bool {
 }
 
 fn was_refused(error: &anyhow::Error) -> bool {
-    error.chain().any(|cause| cause.is::<Refused>() || cause.is::<Faults>() || cause.downcast_ref().is_some_and(BatchError::refused))
+    error.chain().any(|cause| {
+        let other_model = matches!(cause.downcast_ref(), Some(DetectorError::OtherModel { .. }));
+        other_model || cause.is::<Refused>() || cause.is::<Faults>() || cause.downcast_ref().is_some_and(BatchError::refused)
+    })
 }
 
 /// `error:` and what happened, `caused by:` where that says more, and `try:` for messages that start that way.

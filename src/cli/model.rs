@@ -18,7 +18,7 @@ pub(super) fn info(as_json: bool, common: &Common, matches: &ArgMatches) -> anyh
     let detector = join::detector(&setup)?;
     let told = json!({
         "model": detector.model(),
-        "calibration": detector.calibration().provenance(),
+        "calibration": join::provenance(detector.calibration())?,
         "limits": {
             "fpr": detector.options().policy.fpr,
             "min_tokens": detector.calibration().min_tokens(),

@@ -24,6 +24,7 @@ pub(super) fn run(args: Score, common: &Common, matches: &ArgMatches) -> anyhow:
         merge.fault("--resume goes on with a file; name it with --output");
     }
     merge.finish()?;
+    let assumed = rows.input_format.is_none();
     let job = job(args, rows)?;
     let mut detector = join::detector(&setup)?;
     let bar = Bar::start(chatty())?;
@@ -32,6 +33,9 @@ pub(super) fn run(args: Score, common: &Common, matches: &ArgMatches) -> anyhow:
     let summary = result?;
     if chatty() {
         writeln!(io::stderr(), "{}", tell(&summary, &job.output, seconds))?;
+        if assumed && job.inputs == [Input::Stdin] && summary.errors > 0 && summary.errors == summary.progress.documents {
+            writeln!(io::stderr(), "standard input was read as JSONL; plain text needs --format text or --format lines")?;
+        }
     }
     Ok(match summary {
         Summary { cancelled: true, .. } => Outcome::Stopped,

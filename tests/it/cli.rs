@@ -1,13 +1,13 @@
 //! The command line from outside: what is printed where, and the exit codes.
 
 use std::{
-    io::{Read, Write},
+    io::{BufRead, BufReader, Read, Write},
     path::{Path, PathBuf},
     process::{Command, Output, Stdio},
 };
 
 /// The program with nothing of this machine's environment that it reads.
-fn highwater(args: &[&str]) -> Command {
+pub(crate) fn highwater(args: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_highwater"));
     for (name, _) in std::env::vars_os().filter(|(name, _)| name.to_string_lossy().starts_with("HIGHWATER_")) {
         command.env_remove(name);
@@ -17,13 +17,13 @@ fn highwater(args: &[&str]) -> Command {
 }
 
 /// What a run left: exit code, standard output, standard error.
-struct Ran {
-    code: Option<i32>,
-    out: String,
-    err: String,
+pub(crate) struct Ran {
+    pub(crate) code: Option<i32>,
+    pub(crate) out: String,
+    pub(crate) err: String,
 }
 
-fn ran(command: &mut Command) -> Ran {
+pub(crate) fn ran(command: &mut Command) -> Ran {
     told(command.output().expect("the program starts"))
 }
 
@@ -32,13 +32,13 @@ fn told(output: Output) -> Ran {
     Ran { code: output.status.code(), out: text(output.stdout), err: text(output.stderr) }
 }
 
-fn with_input(command: &mut Command, input: &[u8]) -> Ran {
+pub(crate) fn with_input(command: &mut Command, input: &[u8]) -> Ran {
     let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
     child.stdin.take().unwrap().write_all(input).unwrap();
     told(child.wait_with_output().unwrap())
 }
 
-fn file(folder: &Path, name: &str, text: &str) -> PathBuf {
+pub(crate) fn file(folder: &Path, name: &str, text: &str) -> PathBuf {
     let path = folder.join(name);
     std::fs::write(&path, text).unwrap();
     path
@@ -136,7 +136,7 @@ fn completions_know_the_commands_and_the_flags() {
 #[test]
 fn explain_colours_the_text_unless_told_not_to() {
     let text = b"The quick brown fox jumps over the lazy dog, again and again.";
-    let coloured = with_input(highwater(&["explain"]).env("CLICOLOR_FORCE", "1"), text);
+    let coloured = with_input(highwater(&["explain", "-q"]).env("CLICOLOR_FORCE", "1"), text);
     assert_eq!((coloured.code, coloured.err.as_str()), (Some(0), ""));
     assert!(coloured.out.contains("\u{1b}["));
     for plain in [
@@ -152,7 +152,7 @@ fn explain_colours_the_text_unless_told_not_to() {
 fn a_hostile_text_does_not_drive_the_terminal() {
     let run = with_input(&mut highwater(&["explain"]), b"clear \x1b[2J\x1b]0;title\x07 and \xff\x00 go\xe2\x80\xae");
     assert_eq!(run.code, Some(0), "{}", run.err);
-    assert!(run.out.contains("<U+001B>[2J") && run.out.contains("<U+0000>") && run.out.contains("<U+202E>"), "{}", run.out);
+    assert!(run.out.contains("clear <U+001B>") && run.out.contains("<U+0000>") && run.out.contains("<U+202E>"), "{}", run.out);
     assert!(run.out.chars().all(|c| !c.is_control() || c == '\n'), "{:?}", run.out);
 }
 
@@ -172,12 +172,12 @@ fn explain_writes_a_page_and_nothing_on_standard_output() {
     let page = std::fs::read_to_string(page).unwrap();
     assert!(page.starts_with("<!doctype html>") && page.ends_with("</html>\n") && !page.contains("<b>"), "{page}");
     let run = with_input(&mut highwater(&["explain", "--html", "/nowhere/page.html"]), b"words");
-    assert!(run.code == Some(2) && run.err.starts_with("error: cannot write /nowhere/page.html"), "{}", run.err);
+    assert!(run.code == Some(2) && run.err.contains("error: cannot write /nowhere/page.html"), "{}", run.err);
 }
 
 #[test]
 fn a_reader_that_leaves_is_no_failure() {
-    let mut child = highwater(&["explain"]).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    let mut child = highwater(&["explain", "-q"]).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
     drop(child.stdout.take());
     // The program may end before it has read all of it only if it failed.
     child.stdin.take().unwrap().write_all("some words and more of them\n".repeat(200).as_bytes()).unwrap();
@@ -195,22 +195,31 @@ fn the_key_of_the_service_is_never_printed() {
     assert!(run.code == Some(1) && run.err.contains("HIGHWATER_API_KEY: a key takes"), "{}", run.err);
 }
 
+/// One request over a fresh connection; the whole answer.
+#[cfg(unix)]
+fn post(address: &str, path: &str, body: &str) -> String {
+    let mut stream = std::net::TcpStream::connect(address).unwrap();
+    let length = body.len();
+    write!(stream, "POST {path} HTTP/1.1\r\nhost: {address}\r\nconnection: close\r\ncontent-length: {length}\r\n\r\n{body}").unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).unwrap();
+    answer
+}
+
 #[test]
-fn serve_prints_its_address_when_it_is_ready() {
+#[cfg(unix)]
+fn serve_says_where_it_listens_answers_and_ends_on_sigterm() {
     let mut child = highwater(&["serve", "--listen", "127.0.0.1:0"]).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
-    let mut line = Vec::new();
-    let mut out = child.stdout.take().unwrap();
-    let mut byte = [0];
-    while out.read(&mut byte).unwrap() == 1 && byte != *b"\n" {
-        line.push(byte[0]);
-    }
-    // Its end may come by itself before this one.
-    let _ = child.kill();
-    let err = told(child.wait_with_output().unwrap()).err;
-    let line = String::from_utf8(line).unwrap();
-    let port = line.strip_prefix("listening on http://127.0.0.1:").and_then(|port| port.parse::<u16>().ok());
-    assert!(port.is_some_and(|port| port > 0), "{line:?}\n{err}");
-    assert!(err.contains("model ") && err.contains("ready in "), "{err}");
+    let mut line = String::new();
+    BufReader::new(child.stdout.as_mut().unwrap()).read_line(&mut line).unwrap();
+    let address = line.trim_end().strip_prefix("listening on http://").unwrap_or_else(|| panic!("{line:?}")).to_owned();
+    // The line comes a moment before the first answer: until then it is 503.
+    let answer = (0..1000).map(|_| post(&address, "/v1/assess", r#"{"text":"a post"}"#)).find(|a| !a.starts_with("HTTP/1.1 503")).unwrap();
+    assert!(answer.starts_with("HTTP/1.1 200") && answer.contains("\"verdict\""), "{answer}");
+    assert!(Command::new("kill").arg(child.id().to_string()).status().unwrap().success());
+    let run = told(child.wait_with_output().unwrap());
+    assert_eq!((run.code, run.out.as_str()), (Some(0), ""), "{}", run.err);
+    assert!(run.err.contains("model ") && run.err.contains("ready in "), "{}", run.err);
 }
 
 #[test]

@@ -1,3 +1,8 @@
 //! Whole runs of the program, as a user sees them. One test binary.
 
+#![allow(clippy::unwrap_used, clippy::expect_used)]
+
+mod calibrate;
 mod cli;
+mod parity;
+mod score;

@@ -69,13 +69,7 @@ fn read(path: Option<&Path>) -> anyhow::Result<Document> {
     if bytes.len() as u64 > LONGEST {
         return Err(Refused(format!("{name} is longer than {LONGEST} bytes; `highwater score` takes longer texts")).into());
     }
-    let invalid = bytes.utf8_chunks().filter(|chunk| !chunk.invalid().is_empty()).count();
-    Ok(Document {
-        text: String::from_utf8_lossy(&bytes).into_owned(),
-        invalid_utf8: u32::try_from(invalid).unwrap_or(u32::MAX),
-        with_tokens: true,
-        ..Document::default()
-    })
+    Ok(Document { with_tokens: true, ..Document::from_bytes(&bytes) })
 }
 
 /// What is shown of one text.

@@ -1,0 +1,65 @@
+//! `highwater calibrate` from outside: labelled rows in, a calibration that `score` takes out.
+
+use crate::cli::{file, highwater, ran, with_input};
+use serde_json::{Value, json};
+
+/// Rows of both labels; machines write plainer words. Every text starts differently.
+fn rows(count: usize) -> String {
+    let words = ["river", "stone", "lamp", "winter", "paper", "engine", "garden", "window", "copper", "signal"];
+    let text = |i: usize, machine: bool| {
+        let word = |k: usize| words[(i * 7 + k * (i % 9 + 1)) % words.len()];
+        let body: Vec<_> = (0..40).map(|k| if machine { word(k).to_owned() } else { format!("{}{}!", word(k), (i * k) % 97) }).collect();
+        format!("{i} {machine} {}", body.join(" "))
+    };
+    let row = |i: usize| {
+        let machine = i % 2 == 1;
+        let label = if machine { "machine" } else { "human" };
+        json!({"id": i, "text": text(i, machine), "label": label, "pair": format!("p{}", i / 2), "generator": null, "domain": "test"})
+    };
+    (0..count).map(|i| format!("{}\n", row(i))).collect()
+}
+
+#[test]
+fn a_fitted_calibration_is_used_by_its_model() {
+    let folder = tempfile::tempdir().unwrap();
+    let data = file(folder.path(), "forum.jsonl", &rows(400));
+    let made = folder.path().join("ours.json");
+    let (data, made) = (data.to_str().unwrap(), made.to_str().unwrap());
+    let run = ran(&mut highwater(&["calibrate", "--human", data, "--machine", data, "-o", made]));
+    assert_eq!(run.code, Some(0), "{}", run.err);
+    assert!(run.out.contains("AUROC") && run.out.contains("all lengths"), "{}", run.out);
+    let info = ran(&mut highwater(&["model", "info", "--json", "--calibration", made]));
+    assert_eq!(info.code, Some(0), "{}", info.err);
+    let info: Value = serde_json::from_str(&info.out).unwrap();
+    assert_eq!((&info["calibration"]["name"], &info["calibration"]["sources"][0]["human"]), (&"ours".into(), &200.into()));
+    let input = "{\"text\":\"a text that is long enough to be read against the reference, with a few words more\"}\n";
+    let scored = with_input(&mut highwater(&["score", "-q", "--calibration", made]), input.as_bytes());
+    assert_eq!(scored.code, Some(0), "{}", scored.err);
+    let scored: Value = serde_json::from_str(&scored.out).unwrap();
+    assert!(scored["calibration"] == "ours" && scored["p_value"].is_number(), "{scored}");
+}
+
+#[test]
+fn human_texts_alone_make_a_profile() {
+    let folder = tempfile::tempdir().unwrap();
+    let data = file(folder.path(), "forum.jsonl", &rows(100));
+    let made = folder.path().join("c.json");
+    let args = ["calibrate", "--human", data.to_str().unwrap(), "-o", made.to_str().unwrap(), "--profile", "our forum"];
+    let run = ran(&mut highwater(&args));
+    assert_eq!(run.code, Some(0), "{}", run.err);
+    assert!(run.out.starts_with("our forum for ") && run.out.contains("smallest p-value"), "{}", run.out);
+}
+
+#[test]
+fn bad_rows_and_too_few_texts_make_nothing() {
+    let folder = tempfile::tempdir().unwrap();
+    let made = folder.path().join("c.json");
+    let bad = file(folder.path(), "bad.jsonl", "{\"text\":\"a\"}\n{\"text\":1}\nno json\n{\"text\":\"b\",\"label\":\"robot\"}\n");
+    let few = file(folder.path(), "few.jsonl", &rows(10));
+    for (input, parts) in [(&bad, &["3 faults", "line 2", "line 3", "line 4", "`robot`"][..]), (&few, &["at least 20"])] {
+        let run = ran(&mut highwater(&["calibrate", "--human", input.to_str().unwrap(), "-o", made.to_str().unwrap()]));
+        assert_eq!((run.code, run.out.as_str()), (Some(1), ""), "{}", run.err);
+        assert!(parts.iter().all(|part| run.err.contains(part)), "{}", run.err);
+        assert!(!made.exists());
+    }
+}

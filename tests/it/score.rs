@@ -1,0 +1,125 @@
+//! `highwater score` from outside: rows in, rows out, and what is left on disk.
+
+use crate::cli::{file, highwater, ran, with_input};
+use serde_json::Value;
+
+const ROWS: &str = "{\"id\":\"a\",\"text\":\"the first post\"}\nno json\n{\"id\":\"c\",\"text\":\"the third post\"}\n";
+
+fn rows(text: &str) -> Vec<Value> {
+    text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+}
+
+#[test]
+fn a_bad_row_is_answered_in_its_place_and_the_exit_code_is_1() {
+    let run = with_input(&mut highwater(&["score"]), ROWS.as_bytes());
+    assert_eq!(run.code, Some(1), "{}", run.err);
+    let rows = rows(&run.out);
+    assert_eq!((rows.len(), &rows[0]["id"], &rows[1]["line"], &rows[2]["id"]), (3, &"a".into(), &2.into(), &"c".into()));
+    assert!(rows[1]["error"]["code"].is_string() && rows[0]["verdict"].is_string());
+    assert!(run.err.contains("3 documents") && run.err.contains("1 row was refused"), "{}", run.err);
+}
+
+#[test]
+fn good_rows_exit_with_0_and_quiet_says_nothing() {
+    let run = with_input(&mut highwater(&["score", "-q", "--format", "lines"]), b"one post\nanother post\n");
+    assert_eq!((run.code, run.err.as_str()), (Some(0), ""));
+    assert_eq!(rows(&run.out).len(), 2);
+}
+
+#[test]
+fn plain_text_on_standard_input_is_told_how_to_be_read() {
+    let run = with_input(&mut highwater(&["score"]), b"one post\nanother post\n");
+    assert_eq!((run.code, rows(&run.out).len()), (Some(1), 2), "{}", run.err);
+    assert!(run.err.contains("--format lines"), "{}", run.err);
+}
+
+#[test]
+fn an_output_is_not_overwritten_unless_forced() {
+    let folder = tempfile::tempdir().unwrap();
+    let input = file(folder.path(), "in.csv", "id,body\n1,a post\n2,\"another, longer post\"\n");
+    let output = file(folder.path(), "out.csv", "precious");
+    let args = ["score", input.to_str().unwrap(), "-o", output.to_str().unwrap(), "--text-field", "body"];
+    let run = ran(&mut highwater(&args));
+    assert_eq!(run.code, Some(1), "{}", run.err);
+    assert!(run.err.contains("error: ") && run.err.contains("--force"), "{}", run.err);
+    assert_eq!(std::fs::read_to_string(&output).unwrap(), "precious");
+    let run = ran(&mut highwater(&[&args[..], &["--force"]].concat()));
+    assert_eq!(run.code, Some(0), "{}", run.err);
+    let table = std::fs::read_to_string(&output).unwrap();
+    assert_eq!(table.lines().count(), 3, "{table}");
+}
+
+#[test]
+fn a_missing_column_names_those_there_are() {
+    let folder = tempfile::tempdir().unwrap();
+    let input = file(folder.path(), "in.csv", "id,body\n1,a post\n");
+    let run = ran(&mut highwater(&["score", input.to_str().unwrap()]));
+    assert_eq!((run.code, run.out.as_str()), (Some(1), ""));
+    assert!(run.err.contains("`text`") && run.err.contains("body"), "{}", run.err);
+}
+
+#[test]
+fn options_that_do_not_go_together_are_refused() {
+    let run = ran(&mut highwater(&["score", "--resume", "--force"]));
+    assert!(run.code == Some(1) && run.err.contains("2 settings cannot be used"), "{}", run.err);
+    let run = ran(&mut highwater(&["score", "-", "posts.txt"]));
+    assert!(run.code == Some(1) && run.err.contains("--format"), "{}", run.err);
+}
+
+#[test]
+fn tokens_cover_the_text() {
+    let run = with_input(&mut highwater(&["score", "--tokens", "--format", "text"]), "Grüße an alle".as_bytes());
+    assert_eq!(run.code, Some(0), "{}", run.err);
+    let rows = rows(&run.out);
+    let tokens = rows[0]["token_scores"].as_array().unwrap();
+    assert_eq!(tokens.last().unwrap()["end"], "Grüße an alle".len());
+}
+
+#[test]
+#[cfg(unix)]
+fn a_reader_that_leaves_is_no_failure() {
+    use std::{io::Write, process::Stdio};
+    let mut child = highwater(&["score", "-q", "--format", "lines"])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    drop(child.stdout.take());
+    // The program leaves as soon as nobody reads, so the end of its input may find it gone.
+    let _ = child.stdin.take().unwrap().write_all("a post of some words\n".repeat(5000).as_bytes());
+    let output = child.wait_with_output().unwrap();
+    assert_eq!((output.status.code(), String::from_utf8_lossy(&output.stderr).as_ref()), (Some(0), ""));
+}
+
+#[test]
+#[cfg(unix)]
+fn ctrl_c_leaves_whole_rows_and_says_how_to_go_on() {
+    use std::{
+        io::{BufRead, BufReader, Write},
+        process::{Command, Stdio},
+    };
+    let mut child = highwater(&["score", "--format", "lines"])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    // More than a chunk, and then silence: the pipe stays open until the program has ended.
+    let mut posts = child.stdin.take().unwrap();
+    let writer = std::thread::spawn(move || {
+        // The program may stop before it has read all.
+        let _ = posts.write_all("a post of some words\n".repeat(2000).as_bytes());
+        posts
+    });
+    let mut answers = BufReader::new(child.stdout.take().unwrap()).lines().map(Result::unwrap);
+    let first = answers.next().unwrap();
+    assert!(Command::new("kill").args(["-INT", &child.id().to_string()]).status().unwrap().success());
+    let rest: Vec<String> = answers.collect();
+    let output = child.wait_with_output().unwrap();
+    let err = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(2), "{err}");
+    assert!(err.contains("stopping after the rows in work") && err.contains("by --resume"), "{err}");
+    assert!(std::iter::once(&first).chain(&rest).all(|row| serde_json::from_str::<Value>(row).is_ok()));
+    drop(writer.join().unwrap());
+}
