@@ -111,6 +111,10 @@ fn the_fitted_score_uses_both_tails() {
     let fitted = area(&fresh, |s, t| score.score(s, t));
     let plain = area(&fresh, |s, _| -s.mean_surprisal_nats);
     assert!(fitted > 0.9, "fitted {fitted}");
+    let level = |t: &Term| Term { tail_weight: 0., ..t.clone() };
+    let one_sided = FittedScore { terms: score.terms.iter().map(level).collect(), ..score.clone() };
+    let one_sided = area(&fresh, |s, t| one_sided.score(s, t));
+    assert!(one_sided < fitted - 0.05, "the tails must carry it: {one_sided} without them, {fitted} with");
     assert!((plain - 0.5).abs() < 0.1, "the likelihood must fail here, or the test shows nothing: {plain}");
 }
 
