@@ -126,9 +126,14 @@ fn read_one(
     sender: &SyncSender<Message>,
 ) -> Result<(), Option<BatchError>> {
     let source = &plan.sources[index];
+    // What a pipe has sent is answered before it is waited for; a file never lets one wait.
+    let slow = source.bytes.is_none();
+    if slow && !chunk.slots.is_empty() {
+        sender.send(Message::Chunk(std::mem::take(chunk))).map_err(|_| None)?;
+    }
     let mut rows = source.open(plan.bytes_read.clone())?;
     loop {
-        if chunk.full(&plan.limits) || (!chunk.slots.is_empty() && !rows.ready()) {
+        if chunk.full(&plan.limits) || (slow && !chunk.slots.is_empty() && !rows.ready()) {
             sender.send(Message::Chunk(std::mem::take(chunk))).map_err(|_| None)?;
         }
         let damaged = |reason, rows: &dyn Rows| BatchError::Damaged { path: source.recipe.name.clone(), line: rows.line(), reason };

@@ -23,7 +23,7 @@ fn a_bad_json_row_costs_itself_only() {
         ("[1]", "bad_json"),
         (r#"{"text":"a"} {"text":"b"}"#, "bad_json"),
         (r#"{"text":"\ud800"}"#, "bad_json"),
-        (&deep, "bad_json"),
+        (&deep, "wrong_type"),
         (&deep_other, "bad_json"),
         (r#"{"id":"m","body":"a"}"#, "missing_field"),
         (r#"{"id":"m","text":null}"#, "missing_field"),

@@ -178,14 +178,19 @@ fn flat_text(row: &Value) -> Vec<String> {
 fn csv_rows(bytes: &[u8]) -> Vec<Vec<String>> {
     let mut reader = csv::Reader::from_reader(bytes);
     assert_eq!(reader.headers().unwrap().iter().collect::<Vec<_>>(), COLUMNS.iter().map(|(n, _)| *n).collect::<Vec<_>>());
-    reader.records().map(|r| r.unwrap().iter().map(str::to_owned).collect()).collect()
+    reader.records().map(|r| r.unwrap().iter().zip(COLUMNS).map(reread).collect()).collect()
+}
+
+fn reread((cell, (_, kind)): (&str, &(&str, Kind))) -> String {
+    let number = if *kind == Kind::Number { serde_json::from_str::<Value>(cell).ok() } else { None };
+    number.map_or_else(|| cell.to_owned(), |n| n.to_string())
 }
 
 fn parquet_rows(path: &Path) -> Vec<Vec<Value>> {
     let reader = SerializedFileReader::new(std::fs::File::open(path).unwrap()).unwrap();
     let value = |row: &parquet::record::Row, i: usize| match COLUMNS[i].1 {
         Kind::Foreign | Kind::Text => row.get_string(i).ok().map_or(Value::Null, |s| json!(s)),
-        Kind::Number => row.get_double(i).map_or(Value::Null, |x| json!(x)),
+        Kind::Number => row.get_double(i).map_or(Value::Null, |x| reparsed(&json!(x))),
         Kind::Integer => row.get_long(i).map_or(Value::Null, |x| json!(x)),
         Kind::Boolean => row.get_bool(i).map_or(Value::Null, |x| json!(x)),
     };

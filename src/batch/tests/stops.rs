@@ -144,3 +144,25 @@ fn progress_is_told_to_the_end() {
         assert_eq!(summary.human + summary.machine + summary.abstain + summary.errors, documents);
     }
 }
+
+#[test]
+#[cfg(unix)]
+fn what_a_pipe_has_sent_is_answered_before_it_closes() {
+    let dir = dir();
+    let pipe = dir.path().join("pipe");
+    assert!(std::process::Command::new("mkfifo").arg(&pipe).status().unwrap().success());
+    let (path, (done, wait)) = (pipe.clone(), std::sync::mpsc::channel::<()>());
+    let sender = std::thread::spawn(move || {
+        let mut file = std::fs::File::options().write(true).open(path).unwrap();
+        file.write_all(lines(2).as_bytes()).unwrap();
+        file.write_all(b"{\"half\":").unwrap();
+        // Stays open until the answers are there.
+        wait.recv().unwrap_err();
+    });
+    let out = Shared::default();
+    let summary = run_into(&job(&[&pipe]), Box::new(out.clone()), &mut detector(), &CancelAfter::chunks(1)).unwrap();
+    drop(done);
+    sender.join().unwrap();
+    assert!(summary.cancelled && summary.progress.total_bytes.is_none());
+    assert_eq!(out.rows().len(), 2);
+}
