@@ -60,6 +60,7 @@ fn what_hides_is_undone_and_counted() {
         ("ｆｕｌｌ 𝓶𝓪𝓽𝓱 ﬁne ½ …", "full math fine 1⁄2 ...", [0, 0, 0, 0, 4 + 4 + 1 + 1 + 1]),
         ("cafe\u{301} Å", "café Å", [0, 0, 0, 0, 0]),
         ("e\u{200B}\u{301}", "é", [0, 1, 0, 0, 0]),
+        ("a\0\u{301}", "á", [0, 0, 1, 0, 0]),
     ];
     for (text, expected, changed) in cases {
         assert_eq!(on(text).text, expected, "{text:?}");
