@@ -48,7 +48,7 @@ impl<'a> Characters<'a> {
     }
 
     /// Passes over printable ASCII with single spaces and line breaks in it, which nothing changes.
-    /// The last character before a foreign one stays: that may be an accent on it.
+    /// The last character before anything else stays: there may be an accent for it.
     pub(super) fn skip_plain(&mut self) -> Range<usize> {
         let start = self.at;
         if !self.queue.is_empty() {
@@ -59,7 +59,7 @@ impl<'a> Characters<'a> {
         while visible(self.at) || (self.at > start && matches!(bytes.get(self.at), Some(b' ' | b'\n')) && visible(self.at + 1)) {
             self.at += 1;
         }
-        if self.at > start && bytes.get(self.at).is_some_and(|byte| !byte.is_ascii()) {
+        if self.at > start && bytes.get(self.at).is_some_and(|byte| !byte.is_ascii_whitespace()) {
             self.at -= 1;
         }
         if self.at > start {
