@@ -164,6 +164,9 @@ fn object<'a, T: Deserialize<'a>>(body: &'a [u8]) -> Result<T, ApiError> {
     serde_json::from_slice::<Object<T>>(body).map(|o| o.0).map_err(|error| match error.classify() {
         serde_json::error::Category::Data if !too_deep(body) => ApiError::Invalid(error.to_string()),
         serde_json::error::Category::Data => ApiError::Malformed(format!("JSON nested deeper than {DEEPEST} levels")),
+        _ if error.to_string().contains("hex escape") || error.to_string().contains("surrogate") => {
+            ApiError::Malformed(format!("not valid JSON: {error}; perhaps half of a surrogate pair, `\\ud83d` without what follows it"))
+        }
         _ => ApiError::Malformed(format!("not valid JSON: {error}")),
     })
 }
