@@ -53,12 +53,15 @@ pub(super) fn run(args: &Calibrate, common: &Common, matches: &ArgMatches) -> an
         writeln!(io::stderr(), "{skipped} texts were left out: empty, or in a language that the model does not know")?;
     }
     let name = args.profile.clone().or_else(|| Some(args.output.file_stem()?.to_string_lossy().into_owned())).unwrap_or_default();
+    if chatty() {
+        writeln!(io::stderr(), "{} texts scored; fitting", samples.len())?;
+    }
     let table = join::fit(&samples, &setup, detector.model(), &name)?.saved(&args.output)?;
     io::stdout().write_all(table.as_bytes())?;
     Ok(Outcome::Done)
 }
 
-/// Bytes of all files; every one that cannot be read is told.
+/// Bytes of all inputs; every file that cannot be read or written is told.
 fn files(args: &Calibrate) -> anyhow::Result<u64> {
     let mut faults = Vec::new();
     let mut total = 0;
@@ -68,6 +71,11 @@ fn files(args: &Calibrate) -> anyhow::Result<u64> {
             Ok(meta) => total += meta.len(),
             Err(error) => faults.push(format!("cannot read {}: {error}", path.display())),
         }
+    }
+    // Known before the work, not after it.
+    let folder = args.output.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    if !folder.is_dir() || args.output.is_dir() {
+        faults.push(format!("cannot write {}: its folder is not there, or it is a folder itself", args.output.display()));
     }
     refuse(&faults)?;
     Ok(total)

@@ -34,17 +34,33 @@ pub(super) fn info(as_json: bool, common: &Common, matches: &ArgMatches) -> anyh
     Ok(Outcome::Done)
 }
 
-/// One heading a section, one line a value; lists and objects within stay JSON.
+/// One heading a section, one line a value, and one line an entry of a list.
 fn table(told: &Value) -> String {
     let mut out = String::new();
     for (section, values) in told.as_object().into_iter().flatten() {
         out.push_str(&format!("{section}\n"));
         for (name, value) in values.as_object().into_iter().flatten() {
-            let value = value.as_str().map_or_else(|| value.to_string(), str::to_owned);
-            out.push_str(&format!("  {:<16} {}\n", name.replace('_', " "), harmless(&value)));
+            let name = name.replace('_', " ");
+            let entries = value.as_array().map_or_else(|| vec![plain(value)], |list| list.iter().map(plain).collect());
+            for (i, entry) in entries.iter().enumerate() {
+                out.push_str(&format!("  {:<16} {}\n", if i == 0 { name.as_str() } else { "" }, harmless(entry)));
+            }
         }
     }
     out
+}
+
+/// A value for people: text without quotes, the fields of an object in one line.
+fn plain(value: &Value) -> String {
+    match value {
+        Value::String(text) => text.clone(),
+        Value::Array(list) => list.iter().map(plain).collect::<Vec<_>>().join("; "),
+        Value::Object(fields) => {
+            let named = |(name, value): (&String, &Value)| format!("{} {}", name.replace('_', " "), plain(value));
+            fields.iter().filter(|(_, v)| !v.as_array().is_some_and(Vec::is_empty)).map(named).collect::<Vec<_>>().join(", ")
+        }
+        other => other.to_string(),
+    }
 }
 
 #[cfg(test)]
@@ -53,7 +69,10 @@ mod tests {
 
     #[test]
     fn a_table_has_one_line_a_value() {
-        let told = json!({"model": {"name": "a\u{1b}b", "batch_tokens": 5}, "limits": {"sizes": [1, 2]}});
-        assert_eq!(table(&told), "model\n  name             a<U+001B>b\n  batch tokens     5\nlimits\n  sizes            [1,2]\n");
+        let told = json!({"model": {"name": "a\u{1b}b", "batch_tokens": 5}, "limits": {"sizes": [{"n": 1, "of": ["x", "y"]}, {"n": 2, "of": []}]}});
+        assert_eq!(
+            table(&told),
+            "model\n  name             a<U+001B>b\n  batch tokens     5\nlimits\n  sizes            n 1, of x; y\n                   n 2\n"
+        );
     }
 }

@@ -62,4 +62,7 @@ fn bad_rows_and_too_few_texts_make_nothing() {
         assert!(parts.iter().all(|part| run.err.contains(part)), "{}", run.err);
         assert!(!made.exists());
     }
+    let nowhere = folder.path().join("absent").join("c.json");
+    let run = ran(&mut highwater(&["calibrate", "--human", few.to_str().unwrap(), "-o", nowhere.to_str().unwrap()]));
+    assert!(run.code == Some(1) && run.err.contains("folder"), "{}", run.err);
 }

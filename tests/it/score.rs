@@ -99,12 +99,8 @@ fn ctrl_c_leaves_whole_rows_and_says_how_to_go_on() {
         io::{BufRead, BufReader, Write},
         process::{Command, Stdio},
     };
-    let mut child = highwater(&["score", "--format", "lines"])
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .spawn()
-        .unwrap();
+    let mut child =
+        highwater(&["score", "--format", "lines"]).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
     // More than a chunk, and then silence: the pipe stays open until the program has ended.
     let mut posts = child.stdin.take().unwrap();
     let writer = std::thread::spawn(move || {

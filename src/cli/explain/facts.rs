@@ -34,6 +34,7 @@ pub(super) fn facts(a: &Assessment, invalid_utf8: u32) -> Vec<Fact> {
     let changes = [
         ("look-alike letters", hidden.homoglyphs, "letters of another script in place of Latin ones; undone before scoring"),
         ("zero-width", hidden.zero_width, "invisible characters; removed before scoring"),
+        ("compatibility forms", hidden.compatibility, "such as full-width letters; made plain before scoring"),
         ("control characters", hidden.control, "removed before scoring"),
         ("invalid UTF-8", invalid_utf8, "places whose bytes are no text"),
     ];
