@@ -115,7 +115,7 @@ impl Detector {
     fn judge(&self, document: &Document, prepared: &Prepared, scores: &TokenScores) -> Assessment {
         let evidence = Evidence {
             document,
-            normalization: prepared.normalized.counts,
+            normalization: text::Normalization { invalid_utf8: document.invalid_utf8, ..prepared.normalized.counts },
             tokens: scores,
             unsupported_language: prepared.unsupported_language,
         };
