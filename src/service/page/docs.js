@@ -88,7 +88,8 @@ async function main() {
   try {
     const api = await (await fetch("/openapi.json")).json();
     $("about").textContent = api.info.description || "";
-    for (const [path, methods] of Object.entries(api.paths))
+    const own = ([path]) => (path.startsWith("/v1/") ? 0 : 1);
+    for (const [path, methods] of Object.entries(api.paths).sort((a, b) => own(a) - own(b)))
       for (const [method, operation] of Object.entries(methods)) $("routes").append(route(path, method, operation));
     for (const [name, schema] of Object.entries(api.components.schemas)) $("shapes").append(shape(name, schema));
     $("routes").firstElementChild.open = true;

@@ -48,7 +48,7 @@ async fn a_panic_is_an_answer_and_the_worker_goes_on() {
 
 #[tokio::test]
 async fn bad_requests_are_refused_by_name() {
-    let settings = Settings { max_text: 100, max_documents: 2, max_body: 2000, ..Settings::default() };
+    let settings = Settings { max_text: 100, max_documents: 2, max_body: 3000, ..Settings::default() };
     let (router, _) = ready(settings, detector(Fake::default())).await;
     let deep = format!("{{\"text\":{}1{}}}", "[".repeat(1000), "]".repeat(1000));
     let cases = [
@@ -74,7 +74,7 @@ async fn bad_requests_are_refused_by_name() {
         (r#"{"documents":[{"text":"a"},{"text":"a"},{"text":"a"}]}"#, 422, "invalid", "at most 2"),
         (r#"{"documents":[{"text":"a"},{}]}"#, 422, "invalid", "missing field `text`"),
         (&format!(r#"{{"text":"{}"}}"#, "a".repeat(101)), 413, "too_large", "101 bytes"),
-        (&format!(r#"{{"text":"{}"}}"#, "a".repeat(2000)), 413, "too_large", "2000 bytes"),
+        (&format!(r#"{{"text":"{}"}}"#, "a".repeat(3000)), 413, "too_large", "3000 bytes"),
     ];
     for (body, status, code, says) in cases {
         let message = refused(&router, post("/v1/assess", body.to_owned()), status, code).await;

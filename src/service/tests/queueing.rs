@@ -18,7 +18,8 @@ async fn full_is_said_at_once_and_admitted_requests_are_answered() {
         async move { call(&router, post("/v1/assess", body(&"a".repeat(1000)))).await.0 }
     });
     assert_eq!(began.recv().await, Some(1));
-    let response = router.clone().oneshot(post("/v1/assess", body(&"b".repeat(1000)))).await.unwrap();
+    let refusal = router.clone().oneshot(post("/v1/assess", body(&"b".repeat(1000)))).now_or_never();
+    let response = refusal.expect("refused at once").unwrap();
     assert_eq!(response.status(), StatusCode::TOO_MANY_REQUESTS);
     let retry: u64 = response.headers()["retry-after"].to_str().unwrap().parse().unwrap();
     assert!((1..=60).contains(&retry));

@@ -106,7 +106,8 @@ async fn draining_ends_a_stream_after_its_current_lines() {
     began.recv().await.unwrap();
     service.drain();
     leave.send(()).unwrap();
-    let lines = parsed(&answers.await.unwrap());
+    let answers = tokio::time::timeout(Duration::from_secs(20), answers).await.expect("the stream ends");
+    let lines = parsed(&answers.unwrap());
     assert_eq!((&lines[0]["id"], &lines[1]["line"], &lines[1]["error"]["code"]), (&json!("1"), &json!(2), &json!("draining")));
     assert_eq!(lines.len(), 2);
     refused(&router, post("/v1/stream", ""), 503, "draining").await;
