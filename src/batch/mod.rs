@@ -171,7 +171,6 @@ pub struct Progress {
 
 /// What a run did. Rows of an earlier run are counted in `progress.resumed` only.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-#[must_use]
 pub struct Summary {
     /// Documents, tokens and bytes.
     pub progress: Progress,

@@ -250,3 +250,46 @@ pub(super) fn into_sink(job: &Job, sink: Raw) -> Result<Out, BatchError> {
     let encoder = Encoder::new(sink, format, compression, true).map_err(|e| BatchError::write(&name, e))?;
     Ok(Out { name, encoder: Some(encoder), part: None, resumed: resume::Written::default() })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::batch::{RowError, table::BadAnswer};
+
+    /// A disk with this much room.
+    struct Disk(File, usize);
+
+    impl Write for Disk {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            let n = bytes.len().min(self.1);
+            self.1 -= n;
+            if n == 0 { Err(io::ErrorKind::StorageFull.into()) } else { self.0.write(&bytes[..n]) }
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn a_full_disk_leaves_whole_rows() {
+        let dir = tempfile::tempdir().unwrap();
+        for (format, room) in [(OutputFormat::Jsonl, 1000), (OutputFormat::Csv, 1000), (OutputFormat::Jsonl, 999)] {
+            let target = dir.path().join("out");
+            let file = File::create(part_of(&target)).unwrap();
+            let disk = Box::new(Disk(file.try_clone().unwrap(), room));
+            let encoder = Some(Encoder::new(disk, format, Compression::None, true).unwrap());
+            let part = Some(Part { file, target: target.clone(), whole: Some(0) });
+            let mut out = Out { name: "out".into(), encoder, part, resumed: resume::Written::default() };
+            let error = RowError::new("bad_json", "some message");
+            let answer = || Answer { file: None, line: 7, content: Err(BadAnswer { id: Some("id"), error: &error }) };
+            let failed = (0..1000).find_map(|_| out.write(&answer()).and_then(|()| out.flush()).err()).unwrap();
+            assert_eq!(failed.code(), "output_failed");
+            assert!(out.end(End::Stopped).is_ok());
+            let left = std::fs::read_to_string(part_of(&target)).unwrap();
+            assert!(left.ends_with('\n') && left.len() < room && left.lines().count() > 3, "{left}");
+            let rows = if format == OutputFormat::Csv { &left[left.find('\n').unwrap() + 1..] } else { &left[..] };
+            assert!(rows.lines().all(|row| row == rows.lines().next().unwrap()), "{left}");
+        }
+    }
+}

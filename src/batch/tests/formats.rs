@@ -5,11 +5,7 @@ use crate::batch::table::{COLUMNS, Kind};
 use crate::text::StreamKey;
 use parquet::{
     data_type::{ByteArray, ByteArrayType, Int64Type},
-    file::{
-        properties::WriterProperties,
-        reader::{FileReader, SerializedFileReader},
-        writer::SerializedFileWriter,
-    },
+    file::{properties::WriterProperties, reader::SerializedFileReader, writer::SerializedFileWriter},
     record::RowAccessor,
     schema::parser::parse_message_type,
 };

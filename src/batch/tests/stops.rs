@@ -61,7 +61,9 @@ fn a_model_that_fails_for_good_ends_the_run_before_those_documents() {
         let error = run_into(&job, Box::new(out.clone()), &mut detector_with(Fake::failing_on(b'!')), &()).unwrap_err();
         assert_eq!((error.code(), error.refused()), ("model_failed", false));
         let rows = out.rows();
-        assert!((3..3 + 8).contains(&rows.len()), "{}", rows.len());
+        // Failures of earlier chunks are written already; those of the last one are left to the next run.
+        let written = if chunk_documents == 512 { 3 } else { 3 + 7 };
+        assert_eq!(rows.len(), written, "chunks of {chunk_documents}");
         assert!(rows[..3].iter().all(|r| r.get("verdict").is_some()));
     }
 }
