@@ -206,16 +206,16 @@ def exact_statistics(model, ids, eot):
     seq = torch.tensor([eot, *ids])
     with torch.inference_mode():
         for start, end, first in windows(len(ids), model.config.n_positions):
-            logits = model(seq[None, start:end]).logits[0, first - start :]
-            targets = seq[first + 1 : end + 1]
-            own = logits.gather(1, targets[:, None])
-            log_q = torch.log_softmax(logits.double(), dim=-1)
-            q = log_q.exp()
-            entropy = -(q * log_q).sum(-1)
-            out["surprisal"].append(-log_q.gather(1, targets[:, None])[:, 0])
-            out["rank"].append(1 + (logits > own).sum(-1))
-            out["entropy"].append(entropy)
-            out["variance"].append((q * (log_q + entropy[:, None]) ** 2).sum(-1))
-            out["rank_low"].append(1 + (logits > own + TIE).sum(-1))
-            out["rank_high"].append(1 + (logits > own - TIE).sum(-1) - 1)  # the token itself is not before itself
+            rows = model(seq[None, start:end]).logits[0, first - start :]
+            for logits, targets in zip(rows.split(128), seq[first + 1 : end + 1].split(128)):  # float64 of all rows would take GBs
+                own = logits.gather(1, targets[:, None])
+                log_q = torch.log_softmax(logits.double(), dim=-1)
+                q = log_q.exp()
+                entropy = -(q * log_q).sum(-1)
+                out["surprisal"].append(-log_q.gather(1, targets[:, None])[:, 0])
+                out["rank"].append(1 + (logits > own).sum(-1))
+                out["entropy"].append(entropy)
+                out["variance"].append((q * (log_q + entropy[:, None]) ** 2).sum(-1))
+                out["rank_low"].append(1 + (logits > own + TIE).sum(-1))
+                out["rank_high"].append((logits > own - TIE).sum(-1))  # counts the token itself
     return {name: torch.cat(parts).numpy() if parts else np.zeros(0) for name, parts in out.items()}
