@@ -63,9 +63,6 @@ pub enum CalibrationError {
         /// What is wrong.
         fault: String,
     },
-    /// This build carries none.
-    #[error("this build carries no calibration; name one with --calibration FILE, or make one with `highwater calibrate`")]
-    NotEmbedded,
 }
 
 /// Read first, so that another version is named as such and not as an unknown field.

@@ -30,9 +30,6 @@ pub const SHORTEST: usize = 8;
 /// Confidence of every printed bound of a false-positive rate, over the reference sets.
 pub const CONFIDENCE: f64 = 0.95;
 
-/// The calibration of the embedded model, made by the recipe beside it; compiled into the binary.
-const EMBEDDED: Option<&[u8]> = None;
-
 /// Reference scores of human (and machine) texts by length, the score that they were made with, and where both came from.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -84,11 +81,6 @@ pub struct Reading {
 }
 
 impl Calibration {
-    /// The calibration of the embedded model.
-    pub fn embedded() -> Result<Self, CalibrationError> {
-        Self::parse(EMBEDDED.ok_or(CalibrationError::NotEmbedded)?, "embedded")
-    }
-
     /// For a model that nobody has calibrated: the score is the plain discrepancy, there is no p-value and no verdict.
     pub fn none(model_hash: impl Into<String>) -> Self {
         Self {

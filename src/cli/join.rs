@@ -2,7 +2,7 @@
 
 use super::{Refused, settings::Setup};
 use crate::{
-    calibration::{Calibration, CalibrationError, FitOptions, FitReport, Quality, Sample},
+    calibration::{Calibration, FitOptions, FitReport, Quality, Sample},
     detector::Detector,
     model::{self, ModelInfo, ModelSource},
 };
@@ -54,10 +54,7 @@ fn calibration(setup: &Setup, info: &ModelInfo) -> anyhow::Result<Option<Calibra
         return Ok(Some(read(path)?));
     }
     match &setup.load.source {
-        ModelSource::Embedded => match Calibration::embedded() {
-            Err(CalibrationError::NotEmbedded) => Ok(None),
-            own => Ok(Some(own?)),
-        },
+        ModelSource::Embedded => Ok(Some(Calibration::parse(model::EMBEDDED_CALIBRATION, "embedded")?)),
         ModelSource::Directory(folder) if folder.join("calibration.json").is_file() => {
             let path = folder.join("calibration.json");
             let own = read(&path)?;

@@ -17,6 +17,8 @@ const EMBEDDED_NAME: &str = "highwater-stand-in";
 const EMBEDDED_CONFIG: &[u8] = embedded!("config.json");
 const EMBEDDED_TOKENIZER: &[u8] = embedded!("tokenizer.json");
 const EMBEDDED_WEIGHTS: &[u8] = embedded!("model.safetensors");
+/// The calibration that is shipped with the embedded model.
+pub const EMBEDDED_CALIBRATION: &[u8] = embedded!("calibration.json");
 
 /// A model's files, read as far as needed, and their common hash.
 pub(crate) struct Checkpoint {

@@ -19,6 +19,7 @@ mod runtime;
 mod scorer;
 mod tokenizer;
 mod weights;
+pub use checkpoint::EMBEDDED_CALIBRATION;
 pub use fake::Fake;
 pub use options::{Device, LoadOptions, ModelSource, Precision};
 

@@ -32,7 +32,8 @@ fn parity() -> PathBuf {
 }
 
 fn checkpoints() -> Vec<PathBuf> {
-    let mut all: Vec<PathBuf> = fs::read_dir(parity()).unwrap().map(|e| e.unwrap().path()).filter(|p| p.join("expected.json").exists()).collect();
+    let mut all: Vec<PathBuf> =
+        fs::read_dir(parity()).unwrap().map(|e| e.unwrap().path()).filter(|p| p.join("expected.json").exists()).collect();
     all.sort();
     assert!(all.len() >= 10, "only {} checkpoints in {}", all.len(), parity().display());
     all
@@ -64,7 +65,8 @@ fn fp32_matches_transformers_on_every_kind_of_checkpoint() {
             let tokens = scorer.tokenize(&case.text).unwrap();
             assert_eq!(tokens.ids, case.ids, "{place}: ids");
             let got = score(&mut *scorer, &[&tokens.ids]).remove(0);
-            let (s, h, v) = (worst(&got.surprisal, &case.surprisal), worst(&got.entropy, &case.entropy), worst(&got.variance, &case.variance));
+            let (s, h, v) =
+                (worst(&got.surprisal, &case.surprisal), worst(&got.entropy, &case.entropy), worst(&got.variance, &case.variance));
             println!("{place}: worst difference in surprisal {s:.1e}, entropy {h:.1e}, variance {v:.1e}");
             assert!(s < FP32 && h < FP32 && v < 10. * FP32, "{place}: surprisal {s:e}, entropy {h:e}, variance {v:e}");
             for (i, (&got, &expected)) in got.rank.iter().zip(&case.rank).enumerate() {
