@@ -98,7 +98,7 @@ impl Raw {
         if context < 2 {
             return Err("`n_positions` is 1, expected at least 2".into());
         }
-        if self.n_embd % self.n_head != 0 {
+        if !self.n_embd.is_multiple_of(self.n_head) {
             return Err(format!("`n_embd` {} is not a multiple of `n_head` {}", self.n_embd, self.n_head));
         }
         let epsilon = self.layer_norm_epsilon.unwrap_or(1e-5);

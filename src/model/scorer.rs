@@ -130,13 +130,8 @@ fn threads(asked: usize) -> usize {
 
 fn session(environment: &Environment, checkpoint: &Checkpoint, choice: &Choice, prepared: &Prepared) -> Result<Session, ModelError> {
     let fault = |e: &dyn std::fmt::Display| ModelError::Session { model: checkpoint.name.clone(), message: e.to_string() };
-    let mut builder = Session::builder(environment).map_err(|e| fault(&e))?;
     let mut location = graph::IN_MEMORY.to_owned();
-    let set = |builder: SessionBuilder| -> Result<SessionBuilder, ort::Error<SessionBuilder>> {
-        // one thread a session, one text a run: measured faster than one session with all threads
-        builder.with_intra_threads(1)?.with_intra_op_spinning(false)?.with_memory_pattern(false)
-    };
-    builder = set(builder).map_err(|e| fault(&e))?;
+    let mut builder = builder(environment).map_err(|e| fault(&e))?;
     builder = match &prepared.file {
         WeightFile::Memory(bytes) => {
             builder.with_external_initializer_file_in_memory(graph::IN_MEMORY, bytes.clone()).map_err(|e| fault(&e))?
@@ -156,6 +151,11 @@ fn session(environment: &Environment, checkpoint: &Checkpoint, choice: &Choice, 
     }
     let plan = graph::Plan { config: &checkpoint.config, tensors: &prepared.tensors, location: &location, flavour: choice.flavour };
     builder.commit_from_memory(&graph::scoring(&plan)).map_err(|e| fault(&e))
+}
+
+/// One thread a session, one text a run: measured faster than one session with all threads.
+fn builder(environment: &Environment) -> ort::Result<SessionBuilder> {
+    Ok(Session::builder(environment)?.with_intra_threads(1)?.with_intra_op_spinning(false)?.with_memory_pattern(false)?)
 }
 
 /// A stretch of one text that is scored in one go. Positions count in the sequence end-of-text, token 0, token 1, …

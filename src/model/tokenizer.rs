@@ -26,7 +26,8 @@ impl Bpe {
             let (a, b) = line.split_once(' ').ok_or_else(|| fault(place, format!("merges.txt line {}: expected two tokens", i + 1)))?;
             Ok((a.to_owned(), b.to_owned()))
         };
-        let lines = text.lines().enumerate().filter(|(i, l)| !l.is_empty() && !(*i == 0 && l.starts_with("#version")));
+        let comment = |i: usize, line: &str| line.is_empty() || i == 0 && line.starts_with("#version");
+        let lines = text.lines().enumerate().filter(|&(i, l)| !comment(i, l));
         let merges: Merges = lines.map(pair).collect::<Result<_, ModelError>>()?;
         let bpe = BPE::builder().vocab_and_merges(vocabulary.into_iter().collect::<Vocab>(), merges).build();
         let mut tokenizer = Tokenizer::new(bpe.map_err(|e| fault(place, format!("vocab.json and merges.txt do not fit together: {e}")))?);

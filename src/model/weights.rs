@@ -2,7 +2,7 @@
 
 use super::ModelError;
 use half::{bf16, f16, slice::HalfFloatSliceExt};
-use safetensors::{Dtype, SafeTensors, tensor::Metadata};
+use safetensors::{Dtype, tensor::Metadata};
 use std::{
     borrow::Cow,
     fs::File,
@@ -124,14 +124,19 @@ impl Weights {
     }
 }
 
+/// Reads the header that `bytes` start with, of a file of `length` bytes. Gives where the tensors start.
 fn header(bytes: &[u8], length: u64, place: &str) -> Result<(u64, Metadata), ModelError> {
-    let (size, metadata) =
-        SafeTensors::read_metadata(bytes).map_err(|e| checkpoint(place, format!("is no valid safetensors file: {e}")))?;
-    let expected = 8 + size as u64 + metadata.data_len() as u64;
-    if expected != length {
+    let invalid = |what: String| checkpoint(place, format!("is truncated or no safetensors file: {what}"));
+    let (first, rest) = bytes.split_first_chunk().ok_or_else(|| invalid(format!("{length} bytes long")))?;
+    let size = u64::from_le_bytes(*first);
+    let text = usize::try_from(size).ok().and_then(|n| rest.get(..n)).ok_or_else(|| invalid(format!("a header of {size} bytes")))?;
+    let metadata: Metadata = serde_json::from_slice(text).map_err(|e| invalid(format!("its header cannot be read: {e}")))?;
+    let expected = (8 + size).checked_add(metadata.data_len() as u64);
+    if expected != Some(length) {
+        let expected = expected.map_or_else(|| "more".to_owned(), |e| e.to_string());
         return Err(checkpoint(place, format!("is truncated or has data added: {length} bytes, its header says {expected}")));
     }
-    Ok((8 + size as u64, metadata))
+    Ok((8 + size, metadata))
 }
 
 fn checkpoint(place: &str, message: String) -> ModelError {

@@ -222,6 +222,9 @@ struct Statistics {
     mean_entropy_nats: f64,
     discrepancy: Option<f64>,
     surprisal_std: f64,
+    surprisal_p10: f64,
+    surprisal_p90: f64,
+    surprisal_autocorrelation: Option<f64>,
     rank_fractions: RankFractions,
 }
 
@@ -240,6 +243,9 @@ struct Normalization {
     homoglyphs: u32,
     zero_width: u32,
     control: u32,
+    whitespace: u32,
+    compatibility: u32,
+    invalid_utf8: u32,
 }
 
 /// One token; offsets in bytes of the original text.

