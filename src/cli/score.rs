@@ -67,13 +67,14 @@ fn job(args: Score, rows: Rows) -> anyhow::Result<Job> {
 /// One line at the end, for people.
 fn tell(summary: &Summary, output: &Output, seconds: f64) -> String {
     let rates = rates(&summary.progress, seconds);
+    let work = format!("{} tokens in {seconds:.2} s", summary.progress.tokens);
     let verdicts = format!("{} machine, {} human, {} abstain", summary.machine, summary.human, summary.abstain);
     let errors = match summary.errors {
         0 => String::new(),
         1 => "; 1 row was refused".to_owned(),
         n => format!("; {n} rows were refused"),
     };
-    let line = format!("{rates}: {verdicts}; {} flagged{errors}", summary.flagged);
+    let line = format!("{rates} ({work}): {verdicts}; {} flagged{errors}", summary.flagged);
     match output {
         _ if !summary.cancelled => line,
         Output::Path(_) => format!("{line}\nstopped; the rows so far are whole: run the same command with --resume to go on"),
@@ -90,7 +91,7 @@ mod tests {
         let mut summary = Summary { flagged: 2, machine: 2, human: 3, abstain: 1, errors: 1, ..Summary::default() };
         summary.progress.documents = 7;
         let line = tell(&summary, &Output::Stdout, 1.);
-        assert_eq!(line, "7 documents, 7 documents/s, 0 tokens/s: 2 machine, 3 human, 1 abstain; 2 flagged; 1 row was refused");
+        assert_eq!(line, "7 documents, 7 documents/s, 0 tokens/s (0 tokens in 1.00 s): 2 machine, 3 human, 1 abstain; 2 flagged; 1 row was refused");
         summary.cancelled = true;
         assert!(tell(&summary, &Output::Path("out.jsonl".into()), 1.).contains("with --resume"));
     }

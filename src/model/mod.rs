@@ -13,6 +13,7 @@ mod graph;
 mod onnx;
 mod ops;
 mod options;
+mod peak;
 mod quantize;
 mod rowmath;
 mod runtime;
@@ -21,6 +22,8 @@ mod tokenizer;
 mod weights;
 pub use checkpoint::EMBEDDED_CALIBRATION;
 pub use fake::Fake;
+#[doc(hidden)]
+pub use peak::gemm_peak;
 pub use options::{Device, LoadOptions, ModelSource, Precision};
 
 /// A language model that scores tokens. Synchronous; one owner.

@@ -154,7 +154,7 @@ fn session(environment: &Environment, checkpoint: &Checkpoint, choice: &Choice, 
 }
 
 /// One thread a session, one text a run: measured faster than one session with all threads.
-fn builder(environment: &Environment) -> ort::Result<SessionBuilder> {
+pub(super) fn builder(environment: &Environment) -> ort::Result<SessionBuilder> {
     Ok(Session::builder(environment)?.with_intra_threads(1)?.with_intra_op_spinning(false)?.with_memory_pattern(false)?)
 }
 
