@@ -61,7 +61,8 @@ impl Setup {
             precision: merge.take("precision", Precision::from_str).unwrap_or(defaults.precision),
             threads: merge.take("threads", |s| whole(s, 1024)).unwrap_or(defaults.threads),
             batch_tokens: merge.take("batch-tokens", |s| whole(s, 1 << 24)).unwrap_or(defaults.batch_tokens),
-            onnxruntime: merge.take("onnxruntime", existing_file),
+            onnxruntime: merge.take("onnxruntime", |s| Ok(PathBuf::from(s))),
+            cache: defaults.cache,
         };
         let policy = Policy::default();
         let policy = Policy { fpr: merge.take("fpr", rate).unwrap_or(policy.fpr), ..policy };

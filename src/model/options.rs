@@ -18,6 +18,8 @@ pub struct LoadOptions {
     pub batch_tokens: usize,
     /// The ONNX Runtime library, where the user named it.
     pub onnxruntime: Option<PathBuf>,
+    /// Directory that keeps converted weights; `None` converts in memory at every start.
+    pub cache: Option<PathBuf>,
 }
 
 impl Default for LoadOptions {
@@ -29,6 +31,7 @@ impl Default for LoadOptions {
             threads: 0,
             batch_tokens: 0,
             onnxruntime: None,
+            cache: super::cache_directory().map(|c| c.join("converted")),
         }
     }
 }

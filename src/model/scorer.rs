@@ -97,13 +97,12 @@ fn start(
     choice: &Choice,
     options: &LoadOptions,
 ) -> Result<(Vec<Session>, ModelInfo), ModelError> {
-    let cache = super::cache_directory().map(|c| c.join("converted"));
     let prepared = convert::prepare(&convert::Job {
         config: &checkpoint.config,
         weights: &checkpoint.weights,
         storage: choice.storage,
         hash: &checkpoint.hash,
-        cache: cache.as_deref(),
+        cache: options.cache.as_deref(),
     })?;
     let workers = if choice.cuda.is_some() { 1 } else { threads(options.threads) };
     let sessions = (0..workers).map(|_| session(environment, checkpoint, choice, &prepared)).collect::<Result<_, _>>()?;

@@ -40,7 +40,7 @@ fn checkpoints() -> Vec<PathBuf> {
 }
 
 fn load(source: ModelSource, precision: Precision) -> Box<dyn Scorer> {
-    model::load(&LoadOptions { source, device: Device::Cpu, precision, threads: 2, ..LoadOptions::default() }).unwrap()
+    model::load(&LoadOptions { source, device: Device::Cpu, precision, threads: 2, cache: None, ..LoadOptions::default() }).unwrap()
 }
 
 fn cases(checkpoint: &std::path::Path) -> Vec<Case> {
