@@ -13,7 +13,7 @@ use std::collections::HashMap;
 /// Which kernels a graph is written for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Flavour {
-    /// Single precision on the CPU, our own statistics operator.
+    /// Single precision on the CPU, our own operators but for the products.
     CpuF32,
     /// Whole numbers on the CPU, our own operators around each product.
     CpuI8,
@@ -102,6 +102,12 @@ impl Writer<'_> {
     /// (x + residual) normalised, and the sum itself.
     fn add_normalise(&mut self, x: &str, residual: &str, norm: &str) -> (String, String) {
         let (gamma, beta) = (self.tensor(&format!("{norm}.weight")), self.tensor(&format!("{norm}.bias")));
+        if self.plan.flavour.own_operators() {
+            let epsilon = self.graph.float(self.plan.config.epsilon);
+            let mut out = self.graph.node(Op::own("AddNormalise"), &[x, residual, &gamma, &beta, &epsilon], 2);
+            let sum = out.pop().unwrap_or_default();
+            return (out.swap_remove(0), sum);
+        }
         let op = self.epsilon(Op::contrib("SkipLayerNormalization"));
         let mut out = self.graph.node(op, &[x, residual, &gamma, &beta], 4);
         let sum = out.pop().unwrap_or_default();
@@ -114,18 +120,16 @@ impl Writer<'_> {
         if config.scale_by_layer {
             scale /= (layer + 1) as f32;
         }
-        let causal = |op: Op<'static>| {
-            op.with("num_heads", Attr::Int(config.heads as i64)).with("unidirectional", Attr::Int(1)).with("scale", Attr::Float(scale))
-        };
         let name = format!("h.{layer}.attn");
-        let mixed = if self.plan.flavour == Flavour::CpuI8 {
+        let mixed = if self.plan.flavour.own_operators() {
             let qkv = self.linear(x, &format!("{name}.c_attn"), None);
-            let split = Op::onnx("Split").with("axis", Attr::Int(-1)).with("num_outputs", Attr::Int(3));
-            let parts = self.graph.node(split, &[&qkv], 3);
-            self.graph.op(causal(Op::contrib("MultiHeadAttention")), &[&parts[0], &parts[1], &parts[2]])
+            let (heads, scale) = (self.graph.ints(&[config.heads as i64]), self.graph.float(scale));
+            self.graph.op(Op::own("CausalAttention"), &[&qkv, &heads, &scale])
         } else {
             let (weight, bias) = (self.tensor(&format!("{name}.c_attn.weight")), self.tensor(&format!("{name}.c_attn.bias")));
-            self.graph.op(causal(Op::contrib("Attention")), &[x, &weight, &bias])
+            let op = Op::contrib("Attention").with("num_heads", Attr::Int(config.heads as i64)).with("scale", Attr::Float(scale));
+            // without `unidirectional` it would silently look ahead
+            self.graph.op(op.with("unidirectional", Attr::Int(1)), &[x, &weight, &bias])
         };
         self.linear(&mixed, &format!("{name}.c_proj"), None)
     }

@@ -5,6 +5,7 @@
 use serde::Serialize;
 use std::path::PathBuf;
 
+mod attention;
 mod checkpoint;
 mod config;
 mod convert;

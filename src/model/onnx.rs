@@ -267,6 +267,11 @@ impl Graph {
         self.constant(DType::F32 as i32, &[], value.to_le_bytes().to_vec())
     }
 
+    /// A vector of one number.
+    pub(crate) fn float(&mut self, value: f32) -> String {
+        self.constant(DType::F32 as i32, &[1], value.to_le_bytes().to_vec())
+    }
+
     /// One byte without dimensions (element type uint8).
     pub(crate) fn byte(&mut self, value: u8) -> String {
         self.constant(2, &[], vec![value])

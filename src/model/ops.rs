@@ -1,8 +1,12 @@
-//! Our own operators inside ONNX Runtime's graph (CPU only): the statistics head and the two ends of an int8 product.
+//! Our own operators inside ONNX Runtime's graph (CPU only): attention, normalisation, the two ends of an int8 product, and the
+//! statistics head. Each one is here because the runtime's own was measured to be a multiple slower.
 //!
 //! Each one takes plain row-major tensors and works row by row on the calling thread.
 
-use super::rowmath;
+use super::{
+    attention::{self, Heads, Scratch},
+    rowmath::{self, Affine},
+};
 use ort::{
     Error, Result,
     operator::{BoxedKernel, ComputeContext, KernelContext, Operator, OperatorDomain, OperatorInput, OperatorOutput},
@@ -18,6 +22,10 @@ const STATISTICS: &str = "RowStatistics";
 const QUANTIZE: &str = "QuantizeRows";
 /// (y (..,C), scale (..,1), bias (C)) -> y * scale + bias.
 const SCALE_BIAS: &str = "ScaleBias";
+/// (qkv (B,T,3C), number of heads (1) int64, scale (1)) -> (B,T,C): causal attention of each text.
+const ATTENTION: &str = "CausalAttention";
+/// (x (..,C), residual (..,C), gamma (C), beta (C), epsilon (1)) -> normalised sum (..,C), sum (..,C).
+const ADD_NORMALISE: &str = "AddNormalise";
 /// As `ScaleBias`, then GELU in its tanh form.
 const SCALE_BIAS_GELU: &str = "ScaleBiasGelu";
 
@@ -27,6 +35,8 @@ pub(crate) fn domain() -> Result<OperatorDomain> {
     let own = |name, inputs, outputs, kernel| Own { name, inputs, outputs, kernel };
     OperatorDomain::new(DOMAIN)?
         .add(own(STATISTICS, &[Float32, Int64, Float32], &[Float32], statistics))?
+        .add(own(ATTENTION, &[Float32, Int64, Float32], &[Float32], attend))?
+        .add(own(ADD_NORMALISE, &[Float32; 5], &[Float32, Float32], add_normalise))?
         .add(own(QUANTIZE, &[Float32], &[Uint8, Float32], quantize))?
         .add(own(SCALE_BIAS, &[Float32, Float32, Float32], &[Float32], |c| scale(c, rowmath::scale_bias)))?
         .add(own(SCALE_BIAS_GELU, &[Float32, Float32, Float32], &[Float32], |c| scale(c, rowmath::scale_bias_gelu)))
@@ -97,6 +107,41 @@ fn statistics(context: &ComputeContext) -> Result<()> {
         for (i, row) in logits.chunks_exact(vocabulary).enumerate() {
             let s = rowmath::row_statistics(row, targets[i] as usize, scales[i]);
             out[4 * i..4 * i + 4].copy_from_slice(&[s.surprisal, s.rank as f32, s.entropy, s.variance]);
+        }
+    })
+}
+
+fn attend(context: &ComputeContext) -> Result<()> {
+    inputs! { context, 0 shape, qkv = f32; 1 _, count = i64; 2 _, scale = f32; }
+    let width = last(shape) / 3;
+    let (&[count], &[scale], &[batch, length, _]) = (count, scale, &shape[..]) else {
+        return Err(Error::new("expected (B,T,3C), one number of heads and one scale"));
+    };
+    if count < 1 || width * 3 != last(shape) || !width.is_multiple_of(count as usize) {
+        return Err(Error::new("the width is no multiple of three times the heads"));
+    }
+    let heads = Heads { count: count as usize, width: width / count as usize, scale };
+    fill(context, 0, &[batch, length, width as i64], |out: &mut [f32]| {
+        let rows = length as usize * width;
+        let mut scratch = Scratch::default();
+        for (text, out) in qkv.chunks_exact(3 * rows).zip(out.chunks_exact_mut(rows)) {
+            attention::attend(text, heads, &mut scratch, out);
+        }
+    })
+}
+
+fn add_normalise(context: &ComputeContext) -> Result<()> {
+    inputs! { context, 0 shape, x = f32; 1 _, residual = f32; 2 _, gamma = f32; 3 _, beta = f32; 4 _, epsilon = f32; }
+    let (width, &[epsilon]) = (last(shape), epsilon) else { return Err(Error::new("expected one epsilon")) };
+    if gamma.len() != width || beta.len() != width || residual.len() != x.len() {
+        return Err(Error::new("values, residual, gamma and beta do not fit together"));
+    }
+    let mut sums = context.output(1, shape.to_vec())?.ok_or_else(|| missing(1))?;
+    let sums = sums.try_extract_tensor_mut::<f32>()?.1;
+    fill(context, 0, shape, |out: &mut [f32]| {
+        let rows = x.chunks_exact(width).zip(residual.chunks_exact(width)).zip(sums.chunks_exact_mut(width));
+        for (((x, residual), sum), out) in rows.zip(out.chunks_exact_mut(width)) {
+            rowmath::add_normalise([x, residual], Affine { gamma, beta, epsilon }, sum, out);
         }
     })
 }

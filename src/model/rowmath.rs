@@ -5,6 +5,13 @@
 /// Numbers worked on side by side: one AVX-512 register.
 const LANES: usize = 16;
 
+/// Levels of vector instructions that a loop is compiled for.
+pub(super) const PLAIN: u8 = 0;
+/// 256-bit vectors with fused multiply and add.
+pub(super) const AVX2: u8 = 1;
+/// 512-bit vectors.
+pub(super) const AVX512: u8 = 2;
+
 /// What one row of logits says of one token.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(crate) struct RowStatistics {
@@ -18,7 +25,7 @@ pub(crate) struct RowStatistics {
     pub(crate) variance: f32,
 }
 
-/// Defines `$name`, which runs `$body::<FMA>` compiled for the widest vectors that this processor has.
+/// Defines `$name`, which runs `$body::<LEVEL>` compiled for the widest vectors that this processor has.
 macro_rules! vectorised {
     ($(#[$doc:meta])* fn $name:ident($($arg:ident: $type:ty),*) $(-> $result:ty)? = $body:ident) => {
         $(#[$doc])*
@@ -27,11 +34,11 @@ macro_rules! vectorised {
             {
                 #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx2,fma")]
                 fn wide($($arg: $type),*) $(-> $result)? {
-                    $body::<true>($($arg),*)
+                    $body::<{ $crate::model::rowmath::AVX512 }>($($arg),*)
                 }
                 #[target_feature(enable = "avx2,fma")]
                 fn medium($($arg: $type),*) $(-> $result)? {
-                    $body::<true>($($arg),*)
+                    $body::<{ $crate::model::rowmath::AVX2 }>($($arg),*)
                 }
                 use std::is_x86_feature_detected as has;
                 if has!("avx512f") && has!("avx512bw") && has!("avx512dq") && has!("avx512vl") && has!("avx2") && has!("fma") {
@@ -45,7 +52,7 @@ macro_rules! vectorised {
                     return unsafe { medium($($arg),*) };
                 }
             }
-            $body::<{ cfg!(target_arch = "aarch64") }>($($arg),*)
+            $body::<{ $crate::model::rowmath::PLAIN }>($($arg),*)
         }
     };
 }
@@ -73,31 +80,47 @@ vectorised! {
     fn scale_bias_gelu(y: &[f32], scale: f32, bias: &[f32], out: &mut [f32]) = scale_bias_gelu_body
 }
 
+pub(crate) use vectorised;
+
+vectorised! {
+    /// `sum = x + residual`, and `out` that sum less its mean, over its standard deviation, times `gamma` plus `beta`.
+    fn add_normalise(x: [&[f32]; 2], affine: Affine<'_>, sum: &mut [f32], out: &mut [f32]) = add_normalise_body
+}
+
+/// What a layer normalisation does after scaling to unit variance.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Affine<'a> {
+    pub(crate) gamma: &'a [f32],
+    pub(crate) beta: &'a [f32],
+    /// Added to the variance.
+    pub(crate) epsilon: f32,
+}
+
 /// a * b + c, in one rounding where the processor has the instruction.
 #[inline(always)]
-fn fma<const FMA: bool>(a: f32, b: f32, c: f32) -> f32 {
-    if FMA { a.mul_add(b, c) } else { a * b + c }
+pub(super) fn fma<const LEVEL: u8>(a: f32, b: f32, c: f32) -> f32 {
+    if LEVEL > PLAIN || cfg!(target_arch = "aarch64") { a.mul_add(b, c) } else { a * b + c }
 }
 
 /// e^x for x in [-87, 87], relative error below 2.5e-7: 2^n times a polynomial of degree 6 on [-ln 2 / 2, ln 2 / 2] (Cody and Waite).
 #[inline(always)]
-fn exp<const FMA: bool>(x: f32) -> f32 {
+pub(super) fn exp<const LEVEL: u8>(x: f32) -> f32 {
     // adding 1.5 * 2^23 rounds to a whole number and leaves it in the low bits
     const ROUND: f32 = 12_582_912.;
-    let shifted = fma::<FMA>(x, std::f32::consts::LOG2_E, ROUND);
+    let shifted = fma::<LEVEL>(x, std::f32::consts::LOG2_E, ROUND);
     let n = shifted - ROUND;
-    let r = fma::<FMA>(n, -0.693_359_4, x);
-    let r = fma::<FMA>(n, 2.121_944_4e-4, r);
+    let r = fma::<LEVEL>(n, -0.693_359_4, x);
+    let r = fma::<LEVEL>(n, 2.121_944_4e-4, r);
     let mut p = 1.388_889e-3;
     for c in [8.333_334e-3, 4.166_666_8e-2, 0.166_666_67, 0.5, 1., 1.] {
-        p = fma::<FMA>(p, r, c);
+        p = fma::<LEVEL>(p, r, c);
     }
     let exponent = (shifted.to_bits() as i32).wrapping_sub(ROUND.to_bits() as i32).wrapping_add(127) << 23;
     p * f32::from_bits(exponent as u32)
 }
 
 #[inline(always)]
-fn largest(row: &[f32], of: impl Fn(f32) -> f32) -> f32 {
+pub(super) fn largest(row: &[f32], of: impl Fn(f32) -> f32) -> f32 {
     let mut lanes = [f32::NEG_INFINITY; LANES];
     let (blocks, rest) = row.as_chunks::<LANES>();
     for block in blocks {
@@ -110,7 +133,7 @@ fn largest(row: &[f32], of: impl Fn(f32) -> f32) -> f32 {
 }
 
 #[inline(always)]
-fn row_statistics_body<const FMA: bool>(logits: &[f32], target: usize, scale: f32) -> RowStatistics {
+fn row_statistics_body<const LEVEL: u8>(logits: &[f32], target: usize, scale: f32) -> RowStatistics {
     let top = largest(logits, |v| v);
     let at = logits[target];
     let (mut z, mut a, mut b) = (0f64, 0f64, 0f64);
@@ -122,17 +145,17 @@ fn row_statistics_body<const FMA: bool>(logits: &[f32], target: usize, scale: f3
             for i in 0..LANES {
                 let d = (part[i] - top) * scale;
                 let d = if d > -87. { d } else { -87. };
-                let e = exp::<FMA>(d);
+                let e = exp::<LEVEL>(d);
                 let ed = e * d;
                 zs[i] += e;
                 az[i] += ed;
-                bs[i] = fma::<FMA>(ed, d, bs[i]);
+                bs[i] = fma::<LEVEL>(ed, d, bs[i]);
                 counts[i] += u32::from(part[i] > at);
             }
         }
         for &l in rest {
             let d = ((l - top) * scale).max(-87.);
-            let e = exp::<FMA>(d);
+            let e = exp::<LEVEL>(d);
             zs[0] += e;
             az[0] += e * d;
             bs[0] += e * d * d;
@@ -154,35 +177,62 @@ fn row_statistics_body<const FMA: bool>(logits: &[f32], target: usize, scale: f3
 }
 
 #[inline(always)]
-fn quantize_row_body<const FMA: bool>(row: &[f32], bytes: &mut [u8]) -> f32 {
+fn quantize_row_body<const LEVEL: u8>(row: &[f32], bytes: &mut [u8]) -> f32 {
     let top = largest(row, f32::abs).max(1e-9);
     let scale = 127. / top;
     for (byte, &v) in bytes.iter_mut().zip(row) {
         // the sum rounds to a whole number, which stands in the low byte
-        *byte = fma::<FMA>(v, scale, 12_582_912. + 128.).to_bits() as u8;
+        *byte = fma::<LEVEL>(v, scale, 12_582_912. + 128.).to_bits() as u8;
     }
     top
 }
 
 #[inline(always)]
-fn scale_bias_body<const FMA: bool>(y: &[f32], scale: f32, bias: &[f32], out: &mut [f32]) {
+fn scale_bias_body<const LEVEL: u8>(y: &[f32], scale: f32, bias: &[f32], out: &mut [f32]) {
     for ((o, &v), &b) in out.iter_mut().zip(y).zip(bias) {
-        *o = fma::<FMA>(v, scale, b);
+        *o = fma::<LEVEL>(v, scale, b);
     }
 }
 
 #[inline(always)]
-fn scale_bias_gelu_body<const FMA: bool>(y: &[f32], scale: f32, bias: &[f32], out: &mut [f32]) {
+fn scale_bias_gelu_body<const LEVEL: u8>(y: &[f32], scale: f32, bias: &[f32], out: &mut [f32]) {
     // x/2 (1 + tanh u) = x / (1 + e^-2u), u = sqrt(2/pi) (x + 0.044715 x^3)
     const C1: f32 = -1.595_769;
     const C3: f32 = -0.071_354_814;
     for ((o, &v), &b) in out.iter_mut().zip(y).zip(bias) {
-        let x = fma::<FMA>(v, scale, b);
-        let t = x * fma::<FMA>(C3, x * x, C1);
+        let x = fma::<LEVEL>(v, scale, b);
+        let t = x * fma::<LEVEL>(C3, x * x, C1);
         let t = if t < 87. { t } else { 87. };
         let t = if t > -87. { t } else { -87. };
-        *o = x / (1. + exp::<FMA>(t));
+        *o = x / (1. + exp::<LEVEL>(t));
     }
+}
+
+#[inline(always)]
+fn add_normalise_body<const LEVEL: u8>(x: [&[f32]; 2], affine: Affine<'_>, sum: &mut [f32], out: &mut [f32]) {
+    for ((s, &a), &b) in sum.iter_mut().zip(x[0]).zip(x[1]) {
+        *s = a + b;
+    }
+    let n = sum.len() as f32;
+    let mean = total(sum, |v| v) / n;
+    let variance = total(sum, |v| (v - mean) * (v - mean)) / n;
+    let inverse = 1. / (variance + affine.epsilon).sqrt();
+    for (((o, &v), &g), &b) in out.iter_mut().zip(&*sum).zip(affine.gamma).zip(affine.beta) {
+        *o = fma::<LEVEL>((v - mean) * inverse, g, b);
+    }
+}
+
+/// The sum of `of` over a row, in lanes.
+#[inline(always)]
+fn total(row: &[f32], of: impl Fn(f32) -> f32) -> f32 {
+    let mut lanes = [0f32; LANES];
+    let (blocks, rest) = row.as_chunks::<LANES>();
+    for block in blocks {
+        for (sum, &v) in lanes.iter_mut().zip(block) {
+            *sum += of(v);
+        }
+    }
+    lanes.into_iter().chain(rest.iter().map(|&v| of(v))).sum()
 }
 
 #[cfg(test)]
@@ -201,7 +251,7 @@ mod tests {
     #[test]
     fn exp_is_exact_to_a_few_units_in_the_last_place() {
         let worst =
-            (-8700..=8700).map(|i| i as f32 / 100.).map(|x| (f64::from(exp::<true>(x)) / f64::from(x).exp() - 1.).abs()).fold(0., f64::max);
+            (-8700..=8700).map(|i| i as f32 / 100.).map(|x| (f64::from(exp::<AVX2>(x)) / f64::from(x).exp() - 1.).abs()).fold(0., f64::max);
         assert!(worst < 2.5e-7, "worst relative error {worst:e}");
     }
 
@@ -247,6 +297,26 @@ mod tests {
         let mut bytes = [7; 4];
         assert_eq!(quantize_row(&[0.; 4], &mut bytes), 1e-9);
         assert_eq!(bytes, [128; 4]);
+    }
+
+    #[test]
+    fn normalised_rows_match_a_plain_f64_computation() {
+        for n in [1, 5, 16, 100, 768] {
+            let (a, b, gamma, beta) = (noise(n, 1), noise(n, 2), noise(n, 3), noise(n, 4));
+            let (mut sum, mut out) = (vec![0.; n], vec![0.; n]);
+            add_normalise([&a, &b], Affine { gamma: &gamma, beta: &beta, epsilon: 0.01 }, &mut sum, &mut out);
+            let s: Vec<f64> = a.iter().zip(&b).map(|(a, b)| f64::from(*a) + f64::from(*b)).collect();
+            let mean = s.iter().sum::<f64>() / n as f64;
+            let variance = s.iter().map(|v| (v - mean).powi(2)).sum::<f64>() / n as f64;
+            for i in 0..n {
+                let want = (s[i] - mean) / (variance + 0.01).sqrt() * f64::from(gamma[i]) + f64::from(beta[i]);
+                assert!(
+                    (f64::from(out[i]) - want).abs() < 2e-5 && (f64::from(sum[i]) - s[i]).abs() < 1e-5,
+                    "n = {n}, place {i}: {}, expected {want}",
+                    out[i]
+                );
+            }
+        }
     }
 
     #[test]

@@ -33,6 +33,26 @@ pub(crate) fn environment(named: Option<&Path>, gpu: bool) -> Result<(PathBuf, E
     Ok((path, environment))
 }
 
+/// Whether this ONNX Runtime came with a CUDA provider.
+pub(crate) fn built_for_cuda(library: &Path) -> bool {
+    library.with_file_name("libonnxruntime_providers_cuda.so").is_file()
+}
+
+/// Loads the CUDA libraries that lie beside ONNX Runtime, so that its provider finds them without any search path; the driver first, as
+/// a machine without one is the usual case.
+pub(crate) fn load_cuda(library: &Path) -> Result<(), ModelError> {
+    let fault = |message: String, mend| ModelError::Runtime { path: Some(library.to_owned()), message, mend };
+    if !built_for_cuda(library) {
+        let mend = "run `make runtime-gpu` in Highwater's source directory, or choose --device cpu";
+        return Err(fault("is built for the CPU only".to_owned(), mend));
+    }
+    let load = |path: PathBuf| ort::util::preload_dylib(&path).map_err(|e| e.to_string());
+    let no_driver = |e| fault(format!("finds no NVIDIA driver on this machine ({e})"), "install one, or choose --device cpu");
+    load("libcuda.so.1".into()).map_err(no_driver)?;
+    let libraries = ort::ep::cuda::CUDA_DYLIBS.iter().map(|name| library.with_file_name(name)).filter(|path| path.is_file());
+    libraries.into_iter().try_for_each(load).map_err(|e| fault(format!("cannot load CUDA: {e}"), "run `make runtime-gpu` again"))
+}
+
 /// The search order of CONTRACT: named, environment, beside the executable, `.runtime/` upwards, the user's cache.
 fn find(named: Option<&Path>, gpu: bool) -> Result<PathBuf, ModelError> {
     let variable = env::var_os("ORT_DYLIB_PATH").filter(|v| !v.is_empty()).map(PathBuf::from);

@@ -71,25 +71,21 @@ pub(crate) fn load(options: &LoadOptions) -> Result<Gpt2, ModelError> {
     }
     let (library, environment) = runtime::environment(options.onnxruntime.as_deref(), options.device != Device::Cpu)?;
     let checkpoint = Checkpoint::open(&options.source)?;
-    let built_for_cuda = library.parent().is_some_and(|d| d.join("libonnxruntime_providers_cuda.so").is_file());
-    match options.device {
-        Device::Auto if built_for_cuda && options.precision != Precision::Int8 => {
-            let choice = Choice::of(Device::Cuda(0), options.precision)?;
-            match start(&environment, &checkpoint, &choice, options) {
-                Ok((sessions, checkpoint_info)) => return Ok(Gpt2::new(checkpoint, sessions, checkpoint_info, options)),
-                Err(e) => tracing::warn!("CUDA cannot be used, running on the CPU: {e}"),
-            }
+    let on = |device| {
+        let choice = Choice::of(device, options.precision)?;
+        if choice.cuda.is_some() {
+            runtime::load_cuda(&library)?;
         }
-        Device::Cuda(_) if !built_for_cuda => {
-            let message = "is built for the CPU only, but --device cuda was asked for".to_owned();
-            let mend = "run `make runtime-gpu` in Highwater's source directory, or choose --device cpu";
-            return Err(ModelError::Runtime { path: Some(library), message, mend });
-        }
-        _ => {}
-    }
-    let device = if options.device == Device::Auto { Device::Cpu } else { options.device };
-    let choice = Choice::of(device, options.precision)?;
-    let (sessions, info) = start(&environment, &checkpoint, &choice, options)?;
+        start(&environment, &checkpoint, &choice, options)
+    };
+    let (sessions, info) = match options.device {
+        Device::Auto if options.precision != Precision::Int8 && runtime::built_for_cuda(&library) => on(Device::Cuda(0)).or_else(|e| {
+            tracing::warn!("CUDA cannot be used, running on the CPU: {e}");
+            on(Device::Cpu)
+        }),
+        Device::Auto => on(Device::Cpu),
+        device => on(device),
+    }?;
     Ok(Gpt2::new(checkpoint, sessions, info, options))
 }
 
