@@ -366,3 +366,6 @@ fn convert<'a>(target: &Target, values: &'a [f32], storage: Storage) -> Cow<'a, 
         Make::RowScales => floats(&quantize::rows_transposed(values, values.len() / target.shape[0], bits).1),
     })
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,6 +1,7 @@
 //! Per-token numbers against `transformers` (tests/data/make_parity.py wrote the expected ones), and the model layer's own promises.
 
 use highwater::model::{self, Device, LoadOptions, ModelSource, Precision, Scorer, TokenScores};
+use proptest::prelude::*;
 use serde::Deserialize;
 use std::{fs, path::PathBuf};
 
@@ -102,6 +103,41 @@ fn a_batch_of_n_equals_n_singles() {
             assert_eq!(&alone.rank, &batch.rank);
             for (a, b) in alone.surprisal.iter().zip(&batch.surprisal).chain(alone.variance.iter().zip(&batch.variance)) {
                 assert!((a - b).abs() < 1e-5, "{precision}: {a} alone, {b} in a batch");
+            }
+        }
+    }
+}
+
+/// Sums in another order may differ by this much, nats.
+const REORDERED: f32 = 1e-5;
+
+proptest! {
+    // the lists are up to three contexts long, so that windows are batched as well
+    #![proptest_config(ProptestConfig { cases: 12, failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn any_lists_are_scored_together_as_alone_and_every_token_once(
+        lists in prop::collection::vec(prop::collection::vec(0u32..457, 0..200), 0..9),
+        batch_tokens in 0usize..400,
+        threads in 1usize..4,
+    ) {
+        for precision in [Precision::Int8, Precision::Fp32] {
+            let source = ModelSource::Directory(parity().join("plain"));
+            let options = LoadOptions { source, device: Device::Cpu, precision, threads, batch_tokens, cache: None, ..LoadOptions::default() };
+            let mut scorer = model::load(&options).unwrap();
+            let texts: Vec<&[u32]> = lists.iter().map(Vec::as_slice).collect();
+            let together = score(&mut *scorer, &texts);
+            prop_assert_eq!(together.len(), texts.len());
+            for (ids, batch) in texts.iter().zip(&together) {
+                let alone = score(&mut *scorer, &[ids]).remove(0);
+                let lengths = [batch.surprisal.len(), batch.rank.len(), batch.entropy.len(), batch.variance.len()];
+                prop_assert_eq!(lengths, [ids.len(); 4]);
+                // every token got its numbers: ranks count from 1
+                prop_assert!(batch.rank.iter().all(|r| (1..=457).contains(r)));
+                let near = |a: &[f32], b: &[f32]| a.iter().zip(b).all(|(a, b)| (a - b).abs() < REORDERED * a.abs().max(1.));
+                prop_assert!(near(&alone.surprisal, &batch.surprisal), "{:?}\n{:?}", alone.surprisal, batch.surprisal);
+                prop_assert!(near(&alone.entropy, &batch.entropy) && near(&alone.variance, &batch.variance));
+                prop_assert!(alone.rank.iter().zip(&batch.rank).all(|(a, b)| a.abs_diff(*b) <= 1));
             }
         }
     }
