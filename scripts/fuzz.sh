@@ -20,6 +20,8 @@ cargo build --release --target "$host" --target-dir target "${targets[@]/#/--bin
 for target in "${targets[@]}"; do
   printf '\n== %s, %s s\n' "$target" "$seconds"
   mkdir -p "corpus/$target" "artifacts/$target"
+  corpora=("corpus/$target") # the first one takes what is new
+  if [ -d "seeds/$target" ]; then corpora+=("seeds/$target"); fi
   "target/$host/release/$target" -max_total_time="$seconds" -timeout=10 -rss_limit_mb=2048 -print_final_stats=1 \
-    -artifact_prefix="artifacts/$target/" "corpus/$target"
+    -artifact_prefix="artifacts/$target/" "${corpora[@]}"
 done

@@ -3,6 +3,7 @@
 use super::{ModelError, ModelSource, config::Gpt2Config, tokenizer::Bpe, weights::Weights};
 use std::{
     env, fs,
+    io::{self, Read},
     path::{Path, PathBuf},
 };
 
@@ -20,6 +21,9 @@ const EMBEDDED_WEIGHTS: &[u8] = embedded!("model.safetensors");
 /// The calibration that is shipped with the embedded model.
 pub const EMBEDDED_CALIBRATION: &[u8] = embedded!("calibration.json");
 
+/// Largest config.json, tokenizer.json, vocab.json or merges.txt in bytes; a vocabulary of a million tokens is a tenth of it.
+const MAX_SMALL: u64 = 256 << 20;
+
 /// A model's files, read as far as needed, and their common hash.
 pub(crate) struct Checkpoint {
     pub(crate) name: String,
@@ -32,18 +36,11 @@ pub(crate) struct Checkpoint {
 impl Checkpoint {
     /// Opens the files that `source` names.
     pub(crate) fn open(source: &ModelSource) -> Result<Self, ModelError> {
-        let checkpoint = match source {
+        match source {
             ModelSource::Embedded => Self::embedded(),
             ModelSource::Directory(path) => Self::directory(path, &directory_name(path)),
             ModelSource::Hub(id) => Self::directory(&cached_snapshot(id)?, id),
-        }?;
-        let (size, limit) = (checkpoint.tokenizer.size(), checkpoint.config.vocabulary);
-        if size > limit {
-            let message =
-                format!("the tokenizer has {size} tokens, but the model's `vocab_size` is {limit}: it is another model's tokenizer");
-            return Err(ModelError::Checkpoint { place: checkpoint.name, message });
         }
-        Ok(checkpoint)
     }
 
     fn embedded() -> Result<Self, ModelError> {
@@ -63,25 +60,28 @@ impl Checkpoint {
     fn directory(directory: &Path, name: &str) -> Result<Self, ModelError> {
         let read = |file: &str| {
             let path = directory.join(file);
-            fs::read(&path).map_err(|e| {
+            read_small(&path).map_err(|e| {
                 fault(&path, format!("cannot be read: {e}; a checkpoint is config.json, model.safetensors and tokenizer.json"))
             })
         };
         let mut hash = blake3::Hasher::new();
         let config = read("config.json")?;
         hash.update(&config);
-        let place = |file: &str| directory.join(file).display().to_string();
-        let tokenizer = if directory.join("tokenizer.json").exists() {
+        let config = Gpt2Config::parse(&config, &directory.join("config.json").display().to_string())?;
+        let (tokenizer, place) = if directory.join("tokenizer.json").exists() {
             let json = read("tokenizer.json")?;
             hash.update(&json);
-            Bpe::from_json(&json, &place("tokenizer.json"))?
+            let place = directory.join("tokenizer.json").display().to_string();
+            (Bpe::from_json(&json, &place)?, place)
         } else if directory.join("vocab.json").exists() {
             let (vocabulary, merges) = (read("vocab.json")?, read("merges.txt")?);
             hash.update(&vocabulary).update(&merges);
-            Bpe::from_vocabulary(&vocabulary, &merges, &place(""))?
+            let place = directory.join("vocab.json").display().to_string();
+            (Bpe::from_vocabulary(&vocabulary, &merges, &place)?, place)
         } else {
             return Err(fault(directory, "holds neither tokenizer.json nor vocab.json and merges.txt".to_owned()));
         };
+        tokenizer.fits(config.vocabulary, &place)?;
         let path = directory.join("model.safetensors");
         if !path.exists() && directory.join("pytorch_model.bin").exists() {
             let message = "holds pytorch_model.bin but no model.safetensors; convert it, for example with `model.save_pretrained(directory)` in transformers";
@@ -89,9 +89,18 @@ impl Checkpoint {
         }
         let weights = Weights::open(&path)?;
         hash.update_reader(fs::File::open(&path).map_err(|e| fault(&path, e.to_string()))?).map_err(|e| fault(&path, e.to_string()))?;
-        let config = Gpt2Config::parse(&config, &place("config.json"))?;
         Ok(Self { name: name.to_owned(), hash: short(&hash), config, tokenizer, weights })
     }
+}
+
+/// A configuration or a tokenizer: what is larger than any is refused before memory is full of it.
+fn read_small(path: &Path) -> io::Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    fs::File::open(path)?.take(MAX_SMALL + 1).read_to_end(&mut bytes)?;
+    if bytes.len() as u64 > MAX_SMALL {
+        return Err(io::Error::new(io::ErrorKind::FileTooLarge, format!("it is larger than {} MiB", MAX_SMALL >> 20)));
+    }
+    Ok(bytes)
 }
 
 fn short(hash: &blake3::Hasher) -> String {
@@ -122,5 +131,6 @@ fn cached_snapshot(id: &str) -> Result<PathBuf, ModelError> {
     };
     let commit = fs::read_to_string(repository.join("refs/main")).map_err(|_| missing())?;
     let snapshot = repository.join("snapshots").join(commit.trim());
-    if commit.trim().chars().all(|c| c.is_ascii_hexdigit()) && snapshot.is_dir() { Ok(snapshot) } else { Err(missing()) }
+    let is_commit = !commit.trim().is_empty() && commit.trim().chars().all(|c| c.is_ascii_hexdigit());
+    if is_commit && snapshot.is_dir() { Ok(snapshot) } else { Err(missing()) }
 }

@@ -18,7 +18,7 @@ pub(crate) struct Gpt2Config {
     pub(crate) scale_by_layer: bool,
     /// Token that stands before every text; where the configuration names none, the vocabulary's last, as in GPT-2.
     pub(crate) end_of_text: u32,
-    /// Whether the head may be tied to the embedding; an untied head in the file wins.
+    /// Whether the head is the embedding, whatever else the file holds.
     pub(crate) tied: bool,
 }
 
@@ -34,6 +34,7 @@ pub(crate) enum Activation {
 }
 
 #[derive(Deserialize)]
+#[serde(expecting = "an object of settings")]
 struct Raw {
     model_type: Option<String>,
     vocab_size: usize,

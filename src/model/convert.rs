@@ -15,13 +15,17 @@ use std::{
     borrow::Cow,
     collections::{BTreeMap, HashMap},
     fs::{self, File},
-    io::{BufWriter, Write},
+    io::{BufWriter, ErrorKind, Read, Write},
     path::{Path, PathBuf},
     sync::Arc,
+    time::{Duration, SystemTime},
 };
 
 /// Raised whenever the layout of converted files changes, so that an older file is not taken for a newer one.
 const LAYOUT: &str = "1";
+
+/// A half-written file that nobody wrote to for so long belongs to a process that is gone.
+const ABANDONED: Duration = Duration::from_secs(3600);
 
 /// How the graph's weights are stored.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -144,6 +148,10 @@ fn plan(config: &Gpt2Config, weights: &Weights, storage: Storage) -> Result<Vec<
         let source = check(&name, &shape)?.ok_or_else(|| fault(format!("tensor `{name}` is missing; the file has {}", sample(weights))))?;
         add(name, shape, source);
     }
+    let beyond = format!("h.{}.", config.layers);
+    if let Some(extra) = weights.names().into_iter().find(|n| n.strip_prefix("transformer.").unwrap_or(n).starts_with(&beyond)) {
+        return Err(fault(format!("there is a tensor `{extra}`, but the configuration's `n_layer` is {}", config.layers)));
+    }
     let shape = vec![config.vocabulary, config.width];
     match check("lm_head.weight", &shape)? {
         Some(source) if !config.tied => add("head".to_owned(), shape, source),
@@ -171,6 +179,9 @@ pub(crate) fn prepare(job: &Job<'_>) -> Result<Prepared, ModelError> {
     let targets = plan(job.config, job.weights, job.storage)?;
     if let Some(path) = job.weights.path() {
         if let Some(tensors) = unchanged(&targets, job.weights) {
+            for target in &targets {
+                checked(target, job.weights)?;
+            }
             // ONNX Runtime refuses links that leave a directory, and a Hugging Face cache is made of them
             let real = fs::canonicalize(path)
                 .map_err(|e| ModelError::Checkpoint { place: job.weights.place().to_owned(), message: e.to_string() })?;
@@ -214,20 +225,13 @@ fn unchanged(targets: &[Target], weights: &Weights) -> Option<HashMap<String, Ex
 fn cached(job: &Job<'_>, targets: &[Target], cache: &Path) -> Result<Prepared, ModelError> {
     let path = cache.join(format!("{}-{}-v{LAYOUT}.safetensors", job.hash, job.storage.name()));
     let (tensors, header) = layout(targets, job);
-    let whole = header.len() as u64 + tensors.values().map(|t| t.length).sum::<u64>();
-    let good = |path: &Path| {
-        Weights::open(path).is_ok_and(|w| w.note("source") == Some(job.hash)) && fs::metadata(path).is_ok_and(|m| m.len() == whole)
-    };
-    if !good(&path) {
-        let fault = |e: std::io::Error| ModelError::Cache { path: path.clone(), source: e };
+    let length = header.len() as u64 + tensors.values().map(|t| t.length).sum::<u64>();
+    let fault = |source| ModelError::Cache { path: path.clone(), source };
+    if !is_whole(&path, &header, length) {
         fs::create_dir_all(cache).map_err(fault)?;
-        let part = tempfile_in(cache, job.hash);
-        let written = File::create_new(&part).map_err(WriteError::Io).and_then(|file| {
-            let mut out = BufWriter::with_capacity(1 << 20, file);
-            write(&mut out, job, targets)?;
-            out.into_inner().map_err(|e| WriteError::Io(e.into_error()))?.sync_all().map_err(WriteError::Io)?;
-            fs::rename(&part, &path).map_err(WriteError::Io)
-        });
+        sweep(cache, SystemTime::now());
+        let (part, file) = create_part(cache, job.hash).map_err(fault)?;
+        let written = write_synced(file, job, targets).and_then(|()| fs::rename(&part, &path).map_err(WriteError::Io));
         if let Err(e) = written {
             // nothing more can be done where even removing fails: the part's name is never trusted
             let _ = fs::remove_file(&part);
@@ -237,14 +241,47 @@ fn cached(job: &Job<'_>, targets: &[Target], cache: &Path) -> Result<Prepared, M
             });
         }
     }
-    let real = fs::canonicalize(&path).map_err(|e| ModelError::Cache { path: path.clone(), source: e })?;
+    let real = fs::canonicalize(&path).map_err(fault)?;
     Ok(Prepared { tensors, file: WeightFile::Disk(real) })
 }
 
-fn tempfile_in(cache: &Path, hash: &str) -> PathBuf {
-    static COUNT: std::sync::atomic::AtomicU32 = std::sync::atomic::AtomicU32::new(0);
-    let count = COUNT.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
-    cache.join(format!("{hash}.{}.{count}.part", std::process::id()))
+/// Whether a file has this length and starts with this header, which names the checkpoint, the storage and the layout.
+fn is_whole(path: &Path, header: &[u8], length: u64) -> bool {
+    let mut start = vec![0; header.len()];
+    let read = File::open(path).and_then(|mut file| {
+        file.read_exact(&mut start)?;
+        file.metadata()
+    });
+    read.is_ok_and(|m| m.len() == length) && start == header
+}
+
+/// Removes what processes that were killed left behind.
+fn sweep(cache: &Path, now: SystemTime) {
+    for entry in fs::read_dir(cache).into_iter().flatten().flatten() {
+        let age = entry.metadata().and_then(|m| m.modified()).ok().and_then(|t| now.duration_since(t).ok());
+        if age.is_some_and(|a| a > ABANDONED) && entry.path().extension().is_some_and(|e| e == "part") {
+            // a file that stays is only disk space, and another process may have removed it first
+            let _ = fs::remove_file(entry.path());
+        }
+    }
+}
+
+/// A new file beside the final one. Process ids repeat where a cache is shared by containers, so the name is looked for.
+fn create_part(cache: &Path, hash: &str) -> std::io::Result<(PathBuf, File)> {
+    let mut tried = 0;
+    loop {
+        let path = cache.join(format!("{hash}.{}.{tried}.part", std::process::id()));
+        match File::create_new(&path) {
+            Err(e) if e.kind() == ErrorKind::AlreadyExists && tried < 1000 => tried += 1,
+            made => return Ok((path, made?)),
+        }
+    }
+}
+
+fn write_synced(file: File, job: &Job<'_>, targets: &[Target]) -> Result<(), WriteError> {
+    let mut out = BufWriter::with_capacity(1 << 20, file);
+    write(&mut out, job, targets)?;
+    out.into_inner().map_err(|e| WriteError::Io(e.into_error()))?.sync_all().map_err(WriteError::Io)
 }
 
 enum WriteError {
@@ -294,14 +331,26 @@ fn layout(targets: &[Target], job: &Job<'_>) -> (HashMap<String, External>, Vec<
 fn write(out: &mut impl Write, job: &Job<'_>, targets: &[Target]) -> Result<(), WriteError> {
     out.write_all(&layout(targets, job).1).map_err(WriteError::Io)?;
     for target in targets {
-        let values = job.weights.read(&target.source).map_err(WriteError::Model)?;
-        if let Some(bad) = values.iter().find(|v| !v.is_finite()) {
-            let message = format!("tensor `{}` holds {bad}, expected finite numbers", target.source);
-            return Err(WriteError::Model(ModelError::Checkpoint { place: job.weights.place().to_owned(), message }));
-        }
+        let values = checked(target, job.weights).map_err(WriteError::Model)?;
         out.write_all(&convert(target, &values, job.storage)).map_err(WriteError::Io)?;
     }
     out.flush().map_err(WriteError::Io)
+}
+
+/// A tensor's numbers, every one of which the target's element type can hold.
+fn checked(target: &Target, weights: &Weights) -> Result<Vec<f32>, ModelError> {
+    let values = weights.read(&target.source)?;
+    let (largest, expected) = match target.dtype {
+        DType::F16 => (f16::MAX.to_f32(), "numbers that fp16 can hold"),
+        _ => (f32::MAX, "finite numbers"),
+    };
+    match values.iter().find(|v| v.is_nan() || v.abs() > largest) {
+        Some(bad) => {
+            let message = format!("tensor `{}` holds {bad}, expected {expected}", target.source);
+            Err(ModelError::Checkpoint { place: weights.place().to_owned(), message })
+        }
+        None => Ok(values),
+    }
 }
 
 fn convert<'a>(target: &Target, values: &'a [f32], storage: Storage) -> Cow<'a, [u8]> {

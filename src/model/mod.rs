@@ -10,6 +10,7 @@ mod checkpoint;
 mod config;
 mod convert;
 mod fake;
+mod foreign;
 mod graph;
 mod onnx;
 mod ops;
@@ -23,6 +24,8 @@ mod tokenizer;
 mod weights;
 pub use checkpoint::EMBEDDED_CALIBRATION;
 pub use fake::Fake;
+#[doc(hidden)]
+pub use foreign::parse_checkpoint;
 pub use options::{Device, LoadOptions, ModelSource, Precision};
 #[doc(hidden)]
 pub use peak::gemm_peak;

@@ -58,6 +58,7 @@ impl FromStr for ModelSource {
             "" => Err("a model is `embedded`, a directory or a Hugging Face id; this one is empty".into()),
             "embedded" => Ok(Self::Embedded),
             _ if path.is_dir() => Ok(Self::Directory(path)),
+            _ if path.is_file() => Err(format!("`{s}` is a file; give the directory that holds it, config.json and tokenizer.json")),
             _ if looks_like_id && !s.ends_with('/') => Ok(Self::Hub(s.to_owned())),
             _ => Err(format!(
                 "`{s}` is no directory; a model is `embedded`, a directory or a Hugging Face id such as `openai-community/gpt2`"

@@ -66,6 +66,9 @@ impl Choice {
 
 /// Loads as `options` say. `--device auto` tries CUDA where the library was built for it, and says what it took.
 pub(crate) fn load(options: &LoadOptions) -> Result<Gpt2, ModelError> {
+    if options.device != Device::Auto {
+        Choice::of(options.device, options.precision)?;
+    }
     let (library, environment) = runtime::environment(options.onnxruntime.as_deref(), options.device != Device::Cpu)?;
     let checkpoint = Checkpoint::open(&options.source)?;
     let on = |device| {
@@ -305,6 +308,9 @@ fn run_group(session: &mut Session, texts: &[&[u32]], group: &[Window], end_of_t
     let mut scores = scores.as_chunks::<4>().0.iter().copied();
     Ok(group.iter().map(|&w| (w, scores.by_ref().take(w.len - w.from).collect())).collect())
 }
+
+#[cfg(test)]
+mod flavours;
 
 #[cfg(test)]
 mod tests {

@@ -20,7 +20,7 @@ impl Bpe {
     /// From `vocab.json` and `merges.txt`, as GPT-2 was published.
     pub(crate) fn from_vocabulary(vocabulary: &[u8], merges: &[u8], place: &str) -> Result<Self, ModelError> {
         let vocabulary: HashMap<String, u32> =
-            serde_json::from_slice(vocabulary).map_err(|e| fault(place, format!("vocab.json is not a map of tokens to ids: {e}")))?;
+            serde_json::from_slice(vocabulary).map_err(|e| fault(place, format!("is not a map of tokens to ids: {e}")))?;
         let text = std::str::from_utf8(merges).map_err(|e| fault(place, format!("merges.txt is not UTF-8: {e}")))?;
         let pair = |(i, line): (usize, &str)| {
             let (a, b) = line.split_once(' ').ok_or_else(|| fault(place, format!("merges.txt line {}: expected two tokens", i + 1)))?;
@@ -43,9 +43,17 @@ impl Bpe {
         Self(tokenizer)
     }
 
-    /// Largest id plus one.
-    pub(crate) fn size(&self) -> usize {
-        self.0.get_vocab(true).into_values().max().map_or(0, |id| id as usize + 1)
+    /// Refuses a tokenizer without tokens, or with ids that a model of `vocabulary` tokens does not have.
+    pub(crate) fn fits(&self, vocabulary: usize, place: &str) -> Result<(), ModelError> {
+        let size = self.0.get_vocab(true).into_values().max().map_or(0, |id| id as usize + 1);
+        if size == 0 {
+            return Err(fault(place, "holds no tokens".to_owned()));
+        }
+        if size > vocabulary {
+            let message = format!("has {size} tokens, but the model's `vocab_size` is {vocabulary}: it is another model's tokenizer");
+            return Err(fault(place, message));
+        }
+        Ok(())
     }
 
     /// Ids of a text and the bytes that each one stands for.

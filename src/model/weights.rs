@@ -68,11 +68,6 @@ impl Weights {
         }
     }
 
-    /// The writer's own notes.
-    pub(crate) fn note(&self, key: &str) -> Option<&str> {
-        self.metadata.metadata().as_ref()?.get(key).map(String::as_str)
-    }
-
     /// Element type and shape of a tensor.
     pub(crate) fn shape(&self, name: &str) -> Option<(Dtype, &[usize])> {
         self.metadata.info(name).map(|i| (i.dtype, i.shape.as_slice()))
@@ -84,7 +79,7 @@ impl Weights {
         Some((self.start + from as u64, (to - from) as u64))
     }
 
-    /// Number of tensors.
+    /// Names of all tensors.
     pub(crate) fn names(&self) -> Vec<String> {
         self.metadata.offset_keys()
     }

@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
 mod calibrate;
+mod checkpoint;
 mod cli;
 mod parity;
 mod score;

@@ -1,0 +1,51 @@
+//! Every parser of a checkpoint's files on bytes in memory, for fuzzing. Starts no session and touches no file.
+
+use super::{
+    ModelError,
+    config::Gpt2Config,
+    convert::{self, Job, Storage},
+    quantize::Bits,
+    tokenizer::Bpe,
+    weights::Weights,
+};
+
+/// Reads `config.json`, `tokenizer.json` and `model.safetensors`, which one byte 0xFF each divides, as far as they go, and converts.
+#[doc(hidden)]
+pub fn parse_checkpoint(bytes: &[u8]) {
+    let mut parts = bytes.splitn(3, |&b| b == 0xff);
+    let mut part = || parts.next().unwrap_or_default();
+    // what is refused is refused by an error: the fuzzer looks for what is not
+    let _ = parse(part(), part(), part());
+}
+
+fn parse(config: &[u8], tokenizer: &[u8], weights: &[u8]) -> Result<(), ModelError> {
+    let config = Gpt2Config::parse(config, "config.json");
+    let weights = Weights::from_bytes(weights.to_vec(), "model.safetensors");
+    let tokenizer = Bpe::from_json(tokenizer, "tokenizer.json");
+    if let Ok(tokenizer) = &tokenizer {
+        let text = "The 2nd  post,\u{a0}naïve\r\n\u{1f469}\u{200d}\u{1f4bb} <|endoftext|>\0";
+        let tokens = tokenizer.encode(text)?;
+        assert_eq!(tokens.ids.len(), tokens.offsets.len());
+    }
+    let (config, weights) = (config?, weights?);
+    for storage in [Storage::F32, Storage::F16, Storage::I8(Bits::Eight), Storage::I8(Bits::Seven)] {
+        convert::prepare(&Job { config: &config, weights: &weights, storage, hash: "0", cache: None })?;
+    }
+    tokenizer?.fits(config.vocabulary, "tokenizer.json")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::{fs, path::Path};
+
+    #[test]
+    fn a_whole_checkpoint_goes_all_the_way() {
+        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data/parity/relu");
+        let [config, tokenizer, weights] =
+            ["config.json", "tokenizer.json", "model.safetensors"].map(|f| fs::read(folder.join(f)).unwrap());
+        parse(&config, &tokenizer, &weights).unwrap();
+        parse_checkpoint(&[&config[..], &tokenizer, &weights].join(&0xff));
+        assert!(parse(&config, &tokenizer, &weights[..weights.len() - 1]).is_err());
+    }
+}
