@@ -1,5 +1,5 @@
 # Highwater. `make` lists the targets; `make serve` and `make test` are all that a newcomer needs.
-# Needs a Rust toolchain, python3 with pip, and make.
+# Needs a Rust toolchain, a C compiler, python3 with pip, and make.
 
 CARGO ?= cargo
 PYTHON ?= python3
@@ -9,11 +9,15 @@ ARGS ?=
 SECONDS ?= 30
 
 BINARY = $(or $(CARGO_TARGET_DIR),target)/release/highwater
+VENV = .runtime/venv/bin/python
+
+# ONNX Runtime of the official wheels otherwise reports its use to its maker.
+export ORT_DISABLE_TELEMETRY = 1
 
 .PHONY: help serve build test check lint fmt clippy doc deny bench bench-peers parity runtime runtime-gpu fuzz clean cargo venv
 
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
 
 serve: build ## build everything, then serve on 127.0.0.1:8080
 	$(BINARY) serve $(ARGS)
@@ -48,14 +52,15 @@ deny: cargo
 	  printf '\n*** SKIPPED: licences and dependencies were NOT checked: cargo install --locked cargo-deny ***\n\n' >&2; \
 	fi
 
-bench: cargo runtime ## measure what each step costs
-	$(CARGO) bench --locked $(ARGS)
+bench: build ## measure the machine's matrix-product peak, then the service with the embedded model
+	$(CARGO) bench --locked --bench '*'
+	$(PYTHON) benches/http_load.py --binary $(BINARY) $(ARGS)
 
-bench-peers: build venv ## compare with transformers and torch on the same texts
-	.runtime/venv/bin/python benches/peers/run.py $(ARGS)
+bench-peers: build venv ## compare `score` with transformers and torch on the same texts and weights
+	$(VENV) benches/peers/run.py --binary $(BINARY) $(ARGS)
 
 parity: build venv ## compare every number with transformers at the shape of GPT-2 small
-	scripts/parity.sh $(ARGS)
+	$(VENV) scripts/parity.py --binary $(BINARY) $(ARGS)
 
 # The Python packages of the comparisons; nothing that users run needs them.
 venv:
