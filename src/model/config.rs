@@ -34,7 +34,6 @@ pub(crate) enum Activation {
 }
 
 #[derive(Deserialize)]
-#[serde(expecting = "an object of settings")]
 struct Raw {
     model_type: Option<String>,
     vocab_size: usize,
@@ -61,9 +60,8 @@ impl Gpt2Config {
         let fault = |message: String| ModelError::Checkpoint { place: place.to_owned(), message };
         // `n_ctx` and `n_positions` both stand in old files, which a serde alias would refuse as a duplicate
         let mut value: serde_json::Value = serde_json::from_slice(json).map_err(|e| fault(format!("not valid JSON: {e}")))?;
-        if let Some(map) = value.as_object_mut()
-            && map.contains_key("n_positions")
-        {
+        let map = value.as_object_mut().ok_or_else(|| fault("is no JSON object, expected the model's settings".to_owned()))?;
+        if map.contains_key("n_positions") {
             map.remove("n_ctx");
         }
         let raw: Raw = serde_json::from_value(value).map_err(|e| fault(e.to_string()))?;

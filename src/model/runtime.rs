@@ -24,7 +24,9 @@ pub(crate) fn environment(named: Option<&Path>, gpu: bool) -> Result<(PathBuf, E
     if let Some((path, environment)) = &*loaded {
         return Ok((path.clone(), environment.clone()));
     }
-    let path = find(named, gpu)?;
+    // the system's loader looks for a name without a folder everywhere but here
+    let found = find(named, gpu)?;
+    let path = std::path::absolute(&found).unwrap_or(found);
     let fault = |message: String| ModelError::Runtime { path: Some(path.clone()), message, mend: MEND };
     whole(&path).map_err(fault)?;
     let builder = ort::init_from(&path).map_err(|e| fault(format!("cannot be loaded as ONNX Runtime {VERSION}: {e}")))?;

@@ -1,3 +1,5 @@
+//! Normalisation as promises: what it changes, what it keeps, and that every place leads back to the original text.
+
 use super::characters::{is_invisible, is_joining, is_pictographic, is_space};
 use super::*;
 use proptest::prelude::*;

@@ -62,6 +62,14 @@ fn another_shared_library_is_refused_in_one_sentence() {
 }
 
 #[test]
+fn a_library_named_without_its_folder_is_the_one_in_this_folder() {
+    let library = installed();
+    let mut command = highwater(&["model", "info", "--device", "cpu", "--onnxruntime"]);
+    let run = ran(command.arg(library.file_name().unwrap()).current_dir(library.parent().unwrap()));
+    assert_eq!(run.code, Some(0), "{}", run.err);
+}
+
+#[test]
 #[cfg(unix)]
 fn a_machine_without_onnx_runtime_is_told_how_to_get_it() {
     let folder = tempfile::tempdir().unwrap();

@@ -205,6 +205,8 @@ fn a_configuration_that_is_none_is_refused() {
         copy.write("config.json", text);
         copy.refused("config.json", &[]);
     }
+    copy.write("config.json", "[457, 64, 24]");
+    copy.refused("config.json", &["is no JSON object"]);
     copy.write("config.json", b"\xff\xfe{}");
     copy.refused("config.json", &["JSON"]);
     fs::remove_file(copy.path("config.json")).unwrap();
