@@ -91,7 +91,10 @@ mod tests {
         let mut summary = Summary { flagged: 2, machine: 2, human: 3, abstain: 1, errors: 1, ..Summary::default() };
         summary.progress.documents = 7;
         let line = tell(&summary, &Output::Stdout, 1.);
-        assert_eq!(line, "7 documents, 7 documents/s, 0 tokens/s (0 tokens in 1.00 s): 2 machine, 3 human, 1 abstain; 2 flagged; 1 row was refused");
+        assert_eq!(
+            line,
+            "7 documents, 7 documents/s, 0 tokens/s (0 tokens in 1.00 s): 2 machine, 3 human, 1 abstain; 2 flagged; 1 row was refused"
+        );
         summary.cancelled = true;
         assert!(tell(&summary, &Output::Path("out.jsonl".into()), 1.).contains("with --resume"));
     }

@@ -22,9 +22,9 @@ mod tokenizer;
 mod weights;
 pub use checkpoint::EMBEDDED_CALIBRATION;
 pub use fake::Fake;
+pub use options::{Device, LoadOptions, ModelSource, Precision};
 #[doc(hidden)]
 pub use peak::gemm_peak;
-pub use options::{Device, LoadOptions, ModelSource, Precision};
 
 /// A language model that scores tokens. Synchronous; one owner.
 pub trait Scorer: Send + Sync {

@@ -5,11 +5,7 @@ use super::{
     onnx::{DType, External, Graph, Op},
     runtime,
 };
-use ort::{
-    environment::Environment,
-    session::Session,
-    value::Tensor,
-};
+use ort::{environment::Environment, session::Session, value::Tensor};
 use std::{
     sync::Arc,
     thread,
