@@ -6,7 +6,11 @@ use crate::{
     text::{self, Document, Normalized},
     verdict::{Assessment, Evidence, Policy, TokenScore},
 };
-use std::{num::NonZero, sync::Arc};
+use std::{
+    num::NonZero,
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 /// Scores, calibrates and judges documents.
 pub struct Detector {
@@ -14,6 +18,7 @@ pub struct Detector {
     calibration: Arc<Calibration>,
     options: Options,
     name: String,
+    model_time: Duration,
 }
 
 /// How a detector works.
@@ -70,7 +75,7 @@ impl Detector {
             });
         }
         let name = format!("{}@{}", info.name, info.hash);
-        Ok(Self { scorer, calibration, options, name })
+        Ok(Self { scorer, calibration, options, name, model_time: Duration::ZERO })
     }
 
     /// The loaded model.
@@ -92,8 +97,16 @@ impl Detector {
     pub fn assess(&mut self, documents: &[Document]) -> Result<Vec<Assessment>, DetectorError> {
         let prepared = self.prepare(documents)?;
         let ids: Vec<&[u32]> = prepared.iter().map(|p| p.tokens.ids.as_slice()).collect();
-        let scores = self.scorer.score(&ids)?;
+        let start = Instant::now();
+        let scores = self.scorer.score(&ids);
+        self.model_time += start.elapsed();
+        let scores = scores?;
         Ok(documents.iter().zip(&prepared).zip(&scores).map(|((d, p), s)| self.judge(d, p, s)).collect())
+    }
+
+    /// How long the model itself has run since this was last asked, failures included: what is not overhead.
+    pub fn take_model_time(&mut self) -> Duration {
+        std::mem::take(&mut self.model_time)
     }
 
     /// Normalises and tokenises on all cores: the model waits for it.

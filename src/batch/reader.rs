@@ -102,12 +102,19 @@ pub(super) fn open_stream(raw: Box<dyn Read + Send>, recipe: &Recipe) -> Result<
         }
         _ => plain,
     };
-    let looks_like_json = start.trim_ascii_start().first() == Some(&b'{');
+    let unmarked = start.strip_prefix(&[0xef, 0xbb, 0xbf]).unwrap_or(&start);
+    let looks_like_json = unmarked.trim_ascii_start().first() == Some(&b'{');
     let format = recipe.format.unwrap_or(if looks_like_json { InputFormat::Jsonl } else { InputFormat::Text });
     let input = BufReader::with_capacity(BUFFER, plain);
     let limits = &recipe.limits;
     Ok(match format {
-        InputFormat::Text => Box::new(TextRow { input: Some(input), id: recipe.text_id.clone(), limit: limits.document_bytes, line: 0 }),
+        InputFormat::Text => Box::new(TextRow {
+            input: Some(input),
+            id: recipe.text_id.clone(),
+            limit: limits.document_bytes,
+            line: 0,
+            guessed: recipe.format.is_none().then(|| recipe.name.clone()),
+        }),
         InputFormat::Lines => Box::new(LineRows(Lines::new(input, limits.document_bytes))),
         InputFormat::Jsonl => {
             let lines = Lines::new(input, limits.record_bytes());
@@ -201,6 +208,8 @@ struct TextRow {
     id: Option<String>,
     limit: usize,
     line: u64,
+    /// The input's name, where nobody said that it is one text.
+    guessed: Option<String>,
 }
 
 impl Rows for TextRow {
@@ -209,6 +218,14 @@ impl Rows for TextRow {
         let mut bytes = Vec::new();
         input.take(self.limit as u64 + 1).read_to_end(&mut bytes).map_err(|e| reason(&e))?;
         self.line = 1;
+        if let Some(name) = &self.guessed
+            && bytes.trim_ascii_end().contains(&b'\n')
+        {
+            let name = if name == "-" { "standard input" } else { name };
+            tracing::warn!(
+                "{name} does not begin with `{{`, so all its lines are read as one text; for one text a line use --format lines"
+            );
+        }
         let id = self.id.take();
         let content = if bytes.len() > self.limit {
             Err(BadRow { id, error: RowError::too_long(self.limit, "the text") })

@@ -32,7 +32,7 @@ pub(super) struct Common {
     model: Option<String>,
     /// Where the model runs: auto, cpu, cuda or cuda:N [default: auto]
     ///
-    /// `auto` takes CUDA where it is there and else the CPU. A device that was asked for and is not there is an error.
+    /// `auto` takes CUDA if this machine has it, otherwise the CPU. A device that is asked for by name and missing is an error.
     #[arg(long, global = true, value_name = "DEVICE", env = "HIGHWATER_DEVICE", hide_env = true)]
     device: Option<String>,
     /// How precisely the model computes: auto, int8, fp32 or fp16 [default: auto]
@@ -66,7 +66,7 @@ pub(super) struct Common {
     /// Print errors only
     #[arg(short, long, global = true, env = "HIGHWATER_QUIET", hide_env = true, value_parser = BoolishValueParser::new())]
     pub(super) quiet: bool,
-    /// Print more about the run; twice for still more
+    /// Print more about the run; give it twice for still more
     #[arg(short, long, global = true, action = ArgAction::Count, env = "HIGHWATER_VERBOSE", hide_env = true)]
     pub(super) verbose: u8,
 }
@@ -84,24 +84,26 @@ pub(super) enum Command {
     Completions(Completions),
 }
 
-/// Score the texts of files, one answer a document
+/// Score the texts in files, one answer per text
 ///
 /// Answers keep the order of the documents. A row that cannot be read becomes an error row in its place, the run goes on, and the exit
-/// code is 1. The format of an input is told by its extension: .txt is one document, .jsonl and .csv and .parquet are many; .gz and .zst are
-/// unpacked. Standard input is read as JSONL where --format does not say otherwise.
+/// code is 1. The extension of an input tells its format: .txt is one text, .jsonl, .csv and .parquet hold many; .gz and .zst are unpacked.
+/// Standard input, and a file without an extension, is JSONL where it begins with `{`, and otherwise one text; --format says it outright.
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:\n  highwater score posts.jsonl -o scored.jsonl\n  zcat comments.txt.gz | highwater score --format lines")]
 pub(super) struct Score {
-    /// Files to score; `-` or none is standard input
+    /// Files to score; `-`, or no file at all, is standard input
     #[arg(value_name = "FILE", value_hint = ValueHint::FilePath)]
     pub(super) inputs: Vec<PathBuf>,
     /// Write the answers here; standard output otherwise
     #[arg(short, long, value_name = "FILE", env = "HIGHWATER_OUTPUT", hide_env = true, value_hint = ValueHint::FilePath)]
     pub(super) output: Option<PathBuf>,
     /// Format of the inputs: text, lines, jsonl, csv or parquet [default: by extension]
+    ///
+    /// `text` is one text in the whole file, `lines` is one text per line.
     #[arg(long, value_name = "FORMAT", env = "HIGHWATER_FORMAT", hide_env = true)]
     format: Option<String>,
-    /// Format of the answers: jsonl, csv or parquet [default: by the extension of --output, else jsonl]
+    /// Format of the answers: jsonl, csv or parquet [default: by the extension of --output, otherwise jsonl]
     #[arg(long, value_name = "FORMAT", env = "HIGHWATER_OUTPUT_FORMAT", hide_env = true)]
     output_format: Option<String>,
     /// Field or column with the text [default: text]
@@ -119,10 +121,10 @@ pub(super) struct Score {
     /// Add the scores of every token to each answer (JSONL only)
     #[arg(long, env = "HIGHWATER_TOKENS", hide_env = true, value_parser = BoolishValueParser::new())]
     tokens: bool,
-    /// Go on with a run that was stopped
+    /// Go on with a run that was stopped; give the same inputs and options again
     #[arg(long, env = "HIGHWATER_RESUME", hide_env = true, value_parser = BoolishValueParser::new())]
     pub(super) resume: bool,
-    /// Overwrite the output if it is there
+    /// Overwrite the output if it exists
     #[arg(long, env = "HIGHWATER_FORCE", hide_env = true, value_parser = BoolishValueParser::new())]
     pub(super) force: bool,
 }
@@ -134,7 +136,7 @@ pub(super) struct Score {
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:\n  highwater explain post.txt\n  highwater explain post.txt --html report.html")]
 pub(super) struct Explain {
-    /// The text; `-` or none is standard input
+    /// The text; `-`, or no file at all, is standard input
     #[arg(value_name = "FILE", value_hint = ValueHint::FilePath)]
     pub(super) input: Option<PathBuf>,
     /// Write a self-contained web page instead
@@ -142,7 +144,7 @@ pub(super) struct Explain {
     pub(super) html: Option<PathBuf>,
 }
 
-/// Answer over HTTP
+/// Run the HTTP service
 ///
 /// Prints the address when it is ready. On SIGTERM or Ctrl-C it takes no new requests, answers those it has taken, and ends.
 #[derive(Debug, Args)]
@@ -152,13 +154,13 @@ pub(super) struct Serve {
     /// Address and port to listen on [default: 127.0.0.1:8080]
     #[arg(long, value_name = "ADDRESS", env = "HIGHWATER_LISTEN", hide_env = true)]
     listen: Option<String>,
-    /// Ask every client for this key; better set as HIGHWATER_API_KEY, as other users of the machine can see flags
+    /// Ask every client for this key; better set HIGHWATER_API_KEY, as other users of this machine can see flags
     #[arg(long, value_name = "KEY", env = "HIGHWATER_API_KEY", hide_env = true, hide_env_values = true)]
     api_key: Option<String>,
     /// Longest request body, bytes or with K, M, G [default: 4M]
     #[arg(long, value_name = "BYTES", env = "HIGHWATER_MAX_BODY", hide_env = true)]
     max_body: Option<String>,
-    /// Text that may wait for the model, bytes or with K, M, G; more is refused at once [default: 8M]
+    /// How much text may wait for the model, bytes or with K, M, G; more is refused at once [default: 8M]
     #[arg(long, value_name = "BYTES", env = "HIGHWATER_QUEUE", hide_env = true)]
     queue: Option<String>,
 }

@@ -17,7 +17,7 @@ use args::{Cli, Command, Common, Completions, Model};
 use clap::{ArgMatches, CommandFactory, FromArgMatches, parser::ValueSource};
 use std::{
     ffi::OsString,
-    io::{self, Write},
+    io::{self, IsTerminal, Write},
     process::ExitCode,
 };
 use tracing_subscriber::filter::LevelFilter;
@@ -119,6 +119,14 @@ fn loudness(matches: &ArgMatches, common: &Common) -> LevelFilter {
 /// Whether people are told more than errors.
 fn chatty() -> bool {
     LevelFilter::current() > LevelFilter::ERROR
+}
+
+/// Says what a person at a terminal may not know: that the program waits for them.
+fn tell_if_typed() -> io::Result<()> {
+    if chatty() && io::stdin().is_terminal() {
+        writeln!(io::stderr(), "reading standard input; end it with Ctrl-D")?;
+    }
+    Ok(())
 }
 
 /// Whether standard error takes colour (`NO_COLOR`, `CLICOLOR_FORCE` and the terminal decide).

@@ -1,13 +1,14 @@
 //! `highwater score`: documents in files to assessments in a file.
 
 use super::{
-    Outcome, Refused,
+    Outcome,
     args::{Common, Score},
     chatty, join,
     progress::{Bar, rates},
     settings::{Rows, Setup, layers},
+    tell_if_typed,
 };
-use crate::batch::{self, Input, InputFormat, Job, Output, Summary};
+use crate::batch::{self, Input, Job, Output, Summary};
 use clap::ArgMatches;
 use std::{
     io::{self, Write},
@@ -24,8 +25,10 @@ pub(super) fn run(args: Score, common: &Common, matches: &ArgMatches) -> anyhow:
         merge.fault("--resume goes on with a file; name it with --output");
     }
     merge.finish()?;
-    let assumed = rows.input_format.is_none();
-    let job = job(args, rows)?;
+    let job = job(args, rows);
+    if job.inputs.contains(&Input::Stdin) {
+        tell_if_typed()?;
+    }
     let mut detector = join::detector(&setup)?;
     let bar = Bar::start(chatty())?;
     let result = batch::run(&job, &mut detector, &bar);
@@ -33,9 +36,6 @@ pub(super) fn run(args: Score, common: &Common, matches: &ArgMatches) -> anyhow:
     let summary = result?;
     if chatty() {
         writeln!(io::stderr(), "{}", tell(&summary, &job.output, seconds))?;
-        if assumed && job.inputs == [Input::Stdin] && summary.errors > 0 && summary.errors == summary.progress.documents {
-            writeln!(io::stderr(), "standard input was read as JSONL; plain text needs --format text or --format lines")?;
-        }
     }
     Ok(match summary {
         Summary { cancelled: true, .. } => Outcome::Stopped,
@@ -44,16 +44,12 @@ pub(super) fn run(args: Score, common: &Common, matches: &ArgMatches) -> anyhow:
     })
 }
 
-fn job(args: Score, rows: Rows) -> anyhow::Result<Job> {
+fn job(args: Score, rows: Rows) -> Job {
     let inputs = if args.inputs.is_empty() { vec![PathBuf::from("-")] } else { args.inputs };
-    let inputs: Vec<_> = inputs.into_iter().map(|p| if p == Path::new("-") { Input::Stdin } else { Input::Path(p) }).collect();
-    let only_stdin = inputs == [Input::Stdin];
-    if inputs.contains(&Input::Stdin) && !only_stdin && rows.input_format.is_none() {
-        return Err(Refused("standard input beside files needs --format, which then holds for all of them".into()).into());
-    }
-    Ok(Job {
-        inputs,
-        input_format: rows.input_format.or(only_stdin.then_some(InputFormat::Jsonl)),
+    let inputs = inputs.into_iter().map(|p| if p == Path::new("-") { Input::Stdin } else { Input::Path(p) });
+    Job {
+        inputs: inputs.collect(),
+        input_format: rows.input_format,
         output: args.output.map_or(Output::Stdout, Output::Path),
         output_format: rows.output_format,
         fields: rows.fields,
@@ -61,7 +57,7 @@ fn job(args: Score, rows: Rows) -> anyhow::Result<Job> {
         resume: args.resume,
         force: args.force,
         ..Job::default()
-    })
+    }
 }
 
 /// One line at the end, for people.

@@ -35,6 +35,11 @@ pub(crate) fn environment(named: Option<&Path>, gpu: bool) -> Result<(PathBuf, E
     Ok((path, environment))
 }
 
+/// The loaded library's own word on its version.
+pub(crate) fn version(library: &Path) -> String {
+    ort::util::probe(library).map_or_else(|| "ONNX Runtime".to_owned(), |minor| format!("ONNX Runtime 1.{minor}"))
+}
+
 /// Whether this ONNX Runtime came with a CUDA provider.
 pub(crate) fn built_for_cuda(library: &Path) -> bool {
     library.with_file_name("libonnxruntime_providers_cuda.so").is_file()

@@ -31,6 +31,8 @@ const HEAD_ROWS: usize = 256;
 /// Padded tokens of one run where the user did not say: enough to fill the kernels, few enough to stay in cache.
 const CPU_BATCH: usize = 512;
 const CUDA_BATCH: usize = 16_384;
+/// Padded tokens below which a run is not split further: each run has a cost of its own.
+const SMALLEST_BATCH: usize = 64;
 
 /// A loaded GPT-2.
 pub(crate) struct Gpt2 {
@@ -78,7 +80,7 @@ pub(crate) fn load(options: &LoadOptions) -> Result<Gpt2, ModelError> {
         }
         start(&environment, &checkpoint, &choice, options)
     };
-    let (sessions, info) = match options.device {
+    let (sessions, mut info) = match options.device {
         Device::Auto if options.precision != Precision::Int8 && runtime::built_for_cuda(&library) => on(Device::Cuda(0)).or_else(|e| {
             tracing::warn!("CUDA cannot be used, running on the CPU: {e}");
             on(Device::Cpu)
@@ -86,6 +88,7 @@ pub(crate) fn load(options: &LoadOptions) -> Result<Gpt2, ModelError> {
         Device::Auto => on(Device::Cpu),
         device => on(device),
     }?;
+    info.runtime = runtime::version(&library);
     Ok(Gpt2::new(checkpoint, sessions, info, options))
 }
 
@@ -116,7 +119,7 @@ fn start(
         width: config.width,
         device: choice.cuda.map_or_else(|| "cpu".to_owned(), |n| format!("cuda:{n}")),
         precision: choice.precision.to_string(),
-        runtime: format!("ONNX Runtime {}", runtime::VERSION),
+        runtime: String::new(),
     };
     Ok((sessions, info))
 }
@@ -252,8 +255,10 @@ impl Scorer for Gpt2 {
             return Err(ModelError::Run(format!("token id {id} is outside the vocabulary of {}", self.info.vocabulary)));
         }
         let context = self.info.context;
-        let windows = texts.iter().enumerate().flat_map(|(i, t)| windows(i, t.len(), context)).collect();
-        let groups = groups(windows, self.batch_tokens);
+        let windows: Vec<Window> = texts.iter().enumerate().flat_map(|(i, t)| windows(i, t.len(), context)).collect();
+        // a few texts are shared out among the sessions rather than padded together for one of them
+        let share = windows.iter().map(|w| w.len).sum::<usize>().div_ceil(self.sessions.len().max(1));
+        let groups = groups(windows, share.max(SMALLEST_BATCH).min(self.batch_tokens));
         let mut out: Vec<TokenScores> = texts.iter().map(|t| TokenScores::zeros(t.len())).collect();
         for (window, scores) in self.run(texts, &groups)? {
             let into = &mut out[window.text];

@@ -35,7 +35,7 @@ pub(super) async fn moderations(State(service): State<Arc<Service>>, headers: He
     let model = service.require_ready()?.model.name.clone();
     let body = read(&service, &headers, body).await?;
     let documents = wire::moderation_request(&body, &service.limits(false))?;
-    let answers = service.assess(documents).await?;
+    let answers = service.assess(documents).await?.answers;
     let results = answers.into_iter().map(|a| a.map(|a| result(&a))).collect::<Result<Vec<_>, _>>()?;
     Ok(Json(json!({ "id": service.moderation_id(), "model": model, "results": results })).into_response())
 }

@@ -26,8 +26,17 @@ const TOKENS_FACTOR: usize = 8;
 
 /// One document's answer.
 pub(crate) type Answer = Result<Assessment, ApiError>;
-/// All answers to one job, in order.
-pub(crate) type Answers = oneshot::Receiver<Vec<Answer>>;
+/// All answers to one job, on their way.
+pub(crate) type Answers = oneshot::Receiver<Answered>;
+
+/// The answers to one job, and what they took.
+#[derive(Debug, Default)]
+pub(crate) struct Answered {
+    /// In the order of the documents.
+    pub(crate) answers: Vec<Answer>,
+    /// How long the model ran for the batches that they were in.
+    pub(crate) model: Duration,
+}
 
 /// What the worker receives.
 pub(crate) enum Message {
@@ -41,10 +50,10 @@ pub(crate) enum Message {
 pub(crate) struct Job {
     /// Not yet taken up.
     pub(crate) waiting: VecDeque<Document>,
-    /// Answers so far, in order.
-    pub(crate) answers: Vec<Answer>,
+    /// What there is so far.
+    pub(crate) answered: Answered,
     /// Hand-off 2.
-    pub(crate) reply: oneshot::Sender<Vec<Answer>>,
+    pub(crate) reply: oneshot::Sender<Answered>,
     /// Freed when the job has been answered.
     pub(crate) _space: OwnedSemaphorePermit,
 }
@@ -102,7 +111,8 @@ impl Queue {
 
     fn send(&self, documents: Vec<Document>, space: OwnedSemaphorePermit) -> Result<Answers, ApiError> {
         let (reply, answers) = oneshot::channel();
-        let job = Job { answers: Vec::with_capacity(documents.len()), waiting: documents.into(), reply, _space: space };
+        let answered = Answered { answers: Vec::with_capacity(documents.len()), model: Duration::ZERO };
+        let job = Job { answered, waiting: documents.into(), reply, _space: space };
         self.sender.send(Message::Job(job)).map_err(|_| ApiError::lost())?;
         Ok(answers)
     }

@@ -7,19 +7,22 @@ use super::{
     openapi, page,
     state::{Phase, Service},
     stream::stream,
-    wire::{self, AssessRequest, Entry},
+    wire::{self, AssessRequest, Assessments, Entry},
 };
 use axum::{
     Json, Router,
     body::Body,
     extract::{MatchedPath, Query, Request, State, rejection::QueryRejection},
-    http::{HeaderMap, Method, Uri, header},
+    http::{HeaderMap, HeaderName, Method, Uri, header},
     middleware::{Next, from_fn_with_state},
     response::{IntoResponse, Response},
     routing::{get, post},
 };
 use http_body_util::BodyExt;
-use std::{sync::Arc, time::Instant};
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
 use tokio::time::timeout;
 use tower_http::catch_panic::CatchPanicLayer;
 
@@ -59,16 +62,22 @@ async fn assess(State(service): State<Arc<Service>>, parameters: Parameters, hea
     let body = read(&service, &headers, body).await?;
     match wire::assess_request(&body, &limits)? {
         AssessRequest::One(document) => {
-            let answer = service.assess(vec![document]).await?.pop().ok_or_else(ApiError::lost)?;
-            Ok(Json(answer?).into_response())
+            let mut answered = service.assess(vec![document]).await?;
+            let answer = answered.answers.pop().ok_or_else(ApiError::lost)?;
+            Ok((timing(answered.model), Json(answer?)).into_response())
         }
         AssessRequest::Many(documents) => {
             let ids: Vec<_> = documents.iter().map(|d| d.id.clone()).collect();
-            let answers = service.assess(documents).await?;
-            let entries: Vec<_> = answers.into_iter().zip(ids).map(|(answer, id)| Entry::of(answer, id, None)).collect();
-            Ok(Json(serde_json::json!({ "assessments": entries })).into_response())
+            let answered = service.assess(documents).await?;
+            let assessments = answered.answers.into_iter().zip(ids).map(|(answer, id)| Entry::of(answer, id, None));
+            Ok((timing(answered.model), Json(Assessments { assessments: assessments.collect() })).into_response())
         }
     }
+}
+
+/// How long the model ran for the batches of this answer: browsers show it, benchmarks subtract it.
+fn timing(model: Duration) -> [(HeaderName, String); 1] {
+    [(HeaderName::from_static("server-timing"), format!("model;dur={:.3}", model.as_secs_f64() * 1000.))]
 }
 
 async fn model(State(service): State<Arc<Service>>) -> Result<Response, ApiError> {
@@ -137,8 +146,19 @@ pub(super) fn tokens_wanted(parameters: Parameters) -> Result<bool, ApiError> {
     Ok(wanted)
 }
 
+/// Refuses a compressed body by name: as JSON it would only be "not valid".
+pub(super) fn uncompressed(headers: &HeaderMap) -> Result<(), ApiError> {
+    match headers.get(header::CONTENT_ENCODING).map(|v| String::from_utf8_lossy(v.as_bytes())) {
+        Some(coding) if !coding.eq_ignore_ascii_case("identity") => {
+            Err(ApiError::Malformed(format!("the body is sent with content-encoding `{coding}`; send it uncompressed")))
+        }
+        _ => Ok(()),
+    }
+}
+
 /// A whole body, within the limits of size and time.
 pub(super) async fn read(service: &Service, headers: &HeaderMap, body: Body) -> Result<Vec<u8>, ApiError> {
+    uncompressed(headers)?;
     let times = service.settings.timeouts;
     let whole = timeout(times.body, collect(service, headers, body)).await;
     whole.unwrap_or_else(|_| Err(ApiError::Timeout(format!("the body did not arrive within {:?}", times.body))))

@@ -3,12 +3,12 @@
 use super::{
     error::ApiError,
     metrics::{Metric, Metrics},
-    queue::{Answers, Message, Pace, Queue},
+    queue::{Answered, Message, Pace, Queue},
     settings::Settings,
     wire::Limits,
     worker::{Observer, Worker},
 };
-use crate::{detector::Detector, model::ModelInfo, text::Document, verdict::Assessment};
+use crate::{detector::Detector, model::ModelInfo, text::Document};
 use serde::Serialize;
 use std::sync::{
     Arc, OnceLock,
@@ -113,12 +113,11 @@ impl Service {
     }
 
     /// Assesses the documents of one request, in order.
-    pub(crate) async fn assess(&self, documents: Vec<Document>) -> Result<Vec<Result<Assessment, ApiError>>, ApiError> {
+    pub(crate) async fn assess(&self, documents: Vec<Document>) -> Result<Answered, ApiError> {
         if documents.is_empty() {
-            return Ok(Vec::new());
+            return Ok(Answered::default());
         }
-        let answers: Answers = self.queue.try_submit(documents)?;
-        answers.await.map_err(|_| ApiError::lost())
+        self.queue.try_submit(documents)?.await.map_err(|_| ApiError::lost())
     }
 
     /// A name for one moderation answer, unique in this process.

@@ -7,14 +7,14 @@ use super::{
     error::ApiError,
     lines::{Line, Splitter},
     queue::Answers,
-    routes::tokens_wanted,
+    routes::{tokens_wanted, uncompressed},
     state::{Phase, Service},
     wire::{self, Entry, Limits},
 };
 use axum::{
     body::{Body, BodyDataStream},
     extract::{Query, State, rejection::QueryRejection},
-    http::header,
+    http::{HeaderMap, header},
     response::{IntoResponse, Response},
 };
 use bytes::Bytes;
@@ -28,9 +28,11 @@ const ESCAPES: usize = 3;
 pub(super) async fn stream(
     State(service): State<Arc<Service>>,
     parameters: Result<Query<Vec<(String, String)>>, QueryRejection>,
+    headers: HeaderMap,
     body: Body,
 ) -> Result<Response, ApiError> {
     service.require_ready()?;
+    uncompressed(&headers)?;
     let limits = service.limits(tokens_wanted(parameters)?);
     let lines_on_their_way = service.settings.stream_lines.max(1);
     let input = Input {
@@ -119,7 +121,7 @@ impl Pending {
     /// Waits for the answer and writes it as one line.
     async fn answer(self) -> Bytes {
         let answer = match self.answers {
-            Ok(answers) => answers.await.ok().and_then(|mut one| one.pop()).unwrap_or_else(|| Err(ApiError::lost())),
+            Ok(answers) => answers.await.ok().and_then(|mut one| one.answers.pop()).unwrap_or_else(|| Err(ApiError::lost())),
             Err(error) => Err(error),
         };
         let mut line = serde_json::to_vec(&Entry::of(answer, self.id, Some(self.line))).unwrap_or_default();

@@ -34,6 +34,12 @@ pub(crate) enum AssessRequest {
     Many(Vec<Document>),
 }
 
+/// The answer to several documents.
+#[derive(Debug, Serialize)]
+pub(crate) struct Assessments {
+    pub(crate) assessments: Vec<Entry>,
+}
+
 /// An answer in a list or a stream: an assessment, or why there is none.
 #[derive(Debug, Serialize)]
 #[serde(untagged)]
@@ -156,8 +162,9 @@ fn at_most(found: usize, what: &str, limits: &Limits) -> Result<(), ApiError> {
     }
 }
 
-/// One JSON object and nothing behind it.
+/// One JSON object and nothing behind it; a byte-order mark before it is passed over.
 fn object<'a, T: Deserialize<'a>>(body: &'a [u8]) -> Result<T, ApiError> {
+    let body = body.strip_prefix("\u{FEFF}".as_bytes()).unwrap_or(body);
     if body.iter().all(u8::is_ascii_whitespace) {
         return Err(ApiError::Malformed("the body is empty; send JSON such as {\"text\":\"…\"}".into()));
     }

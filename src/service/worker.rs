@@ -78,6 +78,7 @@ impl Worker {
         let start = Instant::now();
         let mut answers = self.answers(&batch.documents).into_iter();
         let took = start.elapsed();
+        let model = self.detector.take_model_time();
         self.pace.learn(batch.bytes, took);
         self.metrics.record(Metric::BatchSeconds, Vec::new(), took.as_secs_f64());
         self.metrics.record(Metric::BatchDocuments, Vec::new(), batch.documents.len() as f64);
@@ -86,7 +87,8 @@ impl Worker {
         }
         let mut unfinished = Vec::new();
         for (mut job, taken) in batch.jobs {
-            job.answers.extend(answers.by_ref().take(taken));
+            job.answered.answers.extend(answers.by_ref().take(taken));
+            job.answered.model += model;
             match job.waiting.is_empty() {
                 true => self.reply(job),
                 false => unfinished.push(job),
@@ -111,11 +113,11 @@ impl Worker {
     }
 
     fn reply(&self, job: Job) {
-        let Job { answers, reply, _space: space, .. } = job;
+        let Job { answered, reply, _space: space, .. } = job;
         // Space first: whoever sees the answer may send the next request at once.
         drop(space);
-        if let Err(unheard) = reply.send(answers) {
-            self.metrics.count(Metric::HungUp, unheard.len() as u64);
+        if let Err(unheard) = reply.send(answered) {
+            self.metrics.count(Metric::HungUp, unheard.answers.len() as u64);
         }
     }
 

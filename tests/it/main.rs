@@ -6,4 +6,5 @@ mod calibrate;
 mod checkpoint;
 mod cli;
 mod parity;
+mod privacy;
 mod score;

@@ -27,10 +27,18 @@ fn good_rows_exit_with_0_and_quiet_says_nothing() {
 }
 
 #[test]
-fn plain_text_on_standard_input_is_told_how_to_be_read() {
-    let run = with_input(&mut highwater(&["score"]), b"one post\nanother post\n");
-    assert_eq!((run.code, rows(&run.out).len()), (Some(1), 2), "{}", run.err);
-    assert!(run.err.contains("--format lines"), "{}", run.err);
+fn standard_input_is_jsonl_where_it_begins_with_a_brace_and_otherwise_one_text() {
+    let score = |input: &[u8]| with_input(&mut highwater(&["score"]), input);
+    for jsonl in [ROWS.to_owned(), format!("\u{FEFF}{ROWS}"), format!("\n {ROWS}")] {
+        let run = score(jsonl.as_bytes());
+        assert_eq!((run.code, rows(&run.out).len()), (Some(1), 3), "{}", run.err);
+    }
+    let one = score(b"one post\n");
+    assert_eq!((one.code, rows(&one.out)[0]["words"].as_u64()), (Some(0), Some(2)), "{}", one.err);
+    assert!(!one.err.contains("--format"), "{}", one.err);
+    let several = score(b"one post\nanother post\n");
+    assert_eq!((several.code, rows(&several.out).len()), (Some(0), 1), "{}", several.err);
+    assert!(several.err.contains("standard input does not begin with `{`") && several.err.contains("--format lines"), "{}", several.err);
 }
 
 #[test]
@@ -62,8 +70,6 @@ fn a_missing_column_names_those_there_are() {
 fn options_that_do_not_go_together_are_refused() {
     let run = ran(&mut highwater(&["score", "--resume", "--force"]));
     assert!(run.code == Some(1) && run.err.contains("2 settings cannot be used"), "{}", run.err);
-    let run = ran(&mut highwater(&["score", "-", "posts.txt"]));
-    assert!(run.code == Some(1) && run.err.contains("--format"), "{}", run.err);
 }
 
 #[test]

@@ -10,6 +10,7 @@ use super::{
     args::{Common, Explain},
     chatty, join,
     settings::{Setup, layers},
+    tell_if_typed,
 };
 use crate::{text::Document, verdict::Assessment};
 use anstream::{AutoStream, ColorChoice};
@@ -33,6 +34,9 @@ pub(super) fn run(args: &Explain, common: &Common, matches: &ArgMatches) -> anyh
     let setup = Setup::take(&mut merge);
     merge.finish()?;
     let input = args.input.as_deref().filter(|path| *path != Path::new("-"));
+    if input.is_none() {
+        tell_if_typed()?;
+    }
     let document = read(input)?;
     let mut detector = join::detector(&setup)?;
     let assessments = detector.assess(std::slice::from_ref(&document))?;

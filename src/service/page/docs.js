@@ -9,6 +9,13 @@ function element(tag, text, className) {
   return e;
 }
 
+// What stands between backticks is code.
+function prose(tag, text, className) {
+  const e = element(tag, undefined, className);
+  e.append(...(text || "").split("`").map((part, i) => (i % 2 ? element("code", part) : part)));
+  return e;
+}
+
 function type(schema) {
   if (!schema) return "";
   if (schema.$ref) return schema.$ref.split("/").pop();
@@ -24,7 +31,7 @@ function table(rows) {
   for (const [name, kind, meaning] of rows) {
     const row = element("tr"), head = element("th");
     head.append(element("code", name));
-    row.append(head, element("td", kind, "quiet"), element("td", meaning || ""));
+    row.append(head, element("td", kind, "quiet"), prose("td", meaning));
     body.append(row);
   }
   t.append(body);
@@ -33,7 +40,7 @@ function table(rows) {
 
 function shape(name, schema) {
   const box = element("details"), head = element("summary"), inside = element("div");
-  head.append(element("code", name), element("span", schema.description ? ` ${schema.description}` : "", "quiet"));
+  head.append(element("code", name), prose("span", ` ${schema.description || ""}`, "quiet"));
   const rows = Object.entries(schema.properties || {}).map(([key, value]) => [key, type(value), value.description]);
   inside.append(rows.length ? table(rows) : element("p", type(schema)));
   box.append(head, inside);
@@ -60,7 +67,7 @@ async function send(method, path, body, out) {
 function route(path, method, operation) {
   const box = element("details"), head = element("summary"), inside = element("div");
   head.append(element("span", method.toUpperCase(), "method"), element("code", path), element("span", `  ${operation.summary || ""}`, "quiet"));
-  if (operation.description) inside.append(element("p", operation.description));
+  if (operation.description) inside.append(prose("p", operation.description));
   const parameters = (operation.parameters || []).map((p) => [`?${p.name}`, type(p.schema), p.description]);
   const answers = Object.entries(operation.responses || {}).map(([status, r]) => [status, Object.values(r.content || {}).map((c) => type(c.schema)).join(), r.description]);
   inside.append(table([...parameters, ...answers]));
@@ -87,7 +94,7 @@ function route(path, method, operation) {
 async function main() {
   try {
     const api = await (await fetch("/openapi.json")).json();
-    $("about").textContent = api.info.description || "";
+    $("about").replaceChildren(...prose("p", api.info.description).childNodes);
     const own = ([path]) => (path.startsWith("/v1/") ? 0 : 1);
     for (const [path, methods] of Object.entries(api.paths).sort((a, b) => own(a) - own(b)))
       for (const [method, operation] of Object.entries(methods)) $("routes").append(route(path, method, operation));

@@ -20,8 +20,13 @@ const REASONS = {
   empty: "There is no text to judge.",
   too_short: "The text is too short for a verdict. A few sentences more would help.",
   unsupported_language: "The text does not seem to be in a language that the model knows.",
+  uncalibrated: "This model has no calibration, so there are numbers and no verdict.",
+  unscorable: "The model's numbers for this text cannot be used.",
   uncertain: "Both people and machines often write like this. That is an honest answer, not an error.",
 };
+
+// White space is tidied up in honest texts too, so it is not told.
+const DISGUISES = { homoglyphs: "look-alike letters", zero_width: "invisible characters", control: "control characters", compatibility: "unusual letter forms" };
 
 function element(tag, text, className) {
   const e = document.createElement(tag);
@@ -83,9 +88,9 @@ function show(a, text) {
     pair.append(element("dt", name), element("dd", value));
     return pair;
   }));
-  const changed = Object.entries(a.normalization || {}).filter(([, n]) => n > 0).map(([what, n]) => `${n} ${what.replace("_", "-")}`);
+  const changed = Object.entries(DISGUISES).filter(([key]) => a.normalization[key] > 0).map(([key, name]) => `${name} (${a.normalization[key]})`);
   $("changed").hidden = !changed.length;
-  $("changed").textContent = `Disguised characters were undone before scoring: ${changed.join(", ")}.`;
+  $("changed").textContent = `Undone before scoring: ${changed.join(", ")}.`;
   const shares = a.statistics ? a.statistics.rank_fractions : {};
   $("legend").replaceChildren(...BUCKETS.map(([name, ranks, key]) => {
     const item = element("li");

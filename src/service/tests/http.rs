@@ -87,6 +87,53 @@ async fn bad_requests_are_refused_by_name() {
 }
 
 #[tokio::test]
+async fn a_byte_order_mark_is_passed_over() {
+    let (status, answer) = call(&usual().await, post("/v1/assess", format!("\u{FEFF}{}", json!({ "text": TEXT })))).await;
+    assert_eq!((status, &answer["tokens"]), (StatusCode::OK, &json!(40)));
+}
+
+#[tokio::test]
+async fn a_compressed_body_is_refused_by_name() {
+    let router = usual().await;
+    for path in ["/v1/assess", "/v1/stream", "/v1/moderations"] {
+        let send = |coding: &str| Request::post(path).header("content-encoding", coding).body("\u{1f}\u{8b}".into()).unwrap();
+        let message = refused(&router, send("gzip"), 400, "malformed").await;
+        assert!(message.contains("`gzip`; send it uncompressed"), "{message}");
+        let plain = router.clone().oneshot(send("identity")).await.unwrap();
+        assert!(!text_of(plain).await.contains("uncompressed"));
+    }
+}
+
+#[tokio::test]
+async fn the_answer_says_how_long_the_model_ran() {
+    let slow = hooked(|_| {
+        let start = std::time::Instant::now();
+        while start.elapsed().as_millis() < 5 {
+            std::hint::spin_loop();
+        }
+    });
+    let (router, _) = ready(Settings { batch_bytes: 50, ..Settings::default() }, slow).await;
+    let several = json!({"documents": [{"text": TEXT}, {"text": TEXT}, {"text": TEXT}]});
+    for (body, at_least) in [(json!({ "text": TEXT }), 5.), (several, 15.)] {
+        let response = router.clone().oneshot(post("/v1/assess", body.to_string())).await.unwrap();
+        let header = response.headers()["server-timing"].to_str().unwrap();
+        let ms: f64 = header.strip_prefix("model;dur=").unwrap().parse().unwrap();
+        assert!(ms >= at_least && ms < 5000., "{header}");
+    }
+}
+
+#[tokio::test]
+async fn a_text_alone_and_in_a_list_are_answered_byte_for_byte_alike() {
+    let (router, _) = ready(Settings::default(), detector(Tenth(Fake::default()))).await;
+    let document = json!({"text": TEXT, "id": "a"});
+    let ask = |body: Value| router.clone().oneshot(post("/v1/assess?tokens=true", body.to_string()));
+    let alone = text_of(ask(document.clone()).await.unwrap()).await;
+    let list = text_of(ask(json!({ "documents": [document] })).await.unwrap()).await;
+    assert!(alone.contains(r#""surprisal_nats":0.1,"#), "{alone}");
+    assert_eq!(list, format!("{{\"assessments\":[{alone}]}}"));
+}
+
+#[tokio::test]
 async fn unknown_paths_and_methods_say_what_there_is() {
     let router = usual().await;
     let message = refused(&router, get("/v1/streams"), 404, "not_found").await;

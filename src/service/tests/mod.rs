@@ -39,6 +39,23 @@ pub(super) const TEXT: &str = "the quick brown fox jumps over lazy dogs";
 
 type Hook = Box<dyn FnMut(&[&[u32]]) + Send + Sync>;
 
+/// The fake, but the first token of each text has a surprisal that no binary fraction is.
+pub(super) struct Tenth(Fake);
+
+impl Scorer for Tenth {
+    fn info(&self) -> &ModelInfo {
+        self.0.info()
+    }
+    fn tokenize(&self, text: &str) -> Result<Tokens, ModelError> {
+        self.0.tokenize(text)
+    }
+    fn score(&mut self, texts: &[&[u32]]) -> Result<Vec<TokenScores>, ModelError> {
+        let mut scores = self.0.score(texts)?;
+        scores.iter_mut().for_each(|s| s.surprisal[0] = 0.1);
+        Ok(scores)
+    }
+}
+
 /// The fake, with something done before each run.
 pub(super) struct Hooked(Fake, Hook);
 
