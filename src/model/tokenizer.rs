@@ -3,7 +3,7 @@
 use super::{ModelError, Tokens};
 use std::collections::HashMap;
 use tokenizers::{
-    Tokenizer,
+    ModelWrapper, Tokenizer,
     models::bpe::{BPE, Merges, Vocab},
     pre_tokenizers::byte_level::ByteLevel,
 };
@@ -14,7 +14,13 @@ pub(crate) struct Bpe(Tokenizer);
 impl Bpe {
     /// From `tokenizer.json`; `place` names it in errors.
     pub(crate) fn from_json(json: &[u8], place: &str) -> Result<Self, ModelError> {
-        Tokenizer::from_bytes(json).map(Self::plain).map_err(|e| fault(place, format!("is no valid tokenizer: {e}")))
+        let tokenizer = Tokenizer::from_bytes(json).map_err(|e| fault(place, format!("is no valid tokenizer: {e}")))?;
+        match tokenizer.get_model() {
+            ModelWrapper::BPE(BPE { dropout: Some(rate), .. }) if *rate > 0. => {
+                Err(fault(place, format!("`dropout` is {rate}, which makes tokens random; expected null")))
+            }
+            _ => Ok(Self::plain(tokenizer)),
+        }
     }
 
     /// From `vocab.json` and `merges.txt`, as GPT-2 was published.

@@ -225,6 +225,8 @@ fn a_tokenizer_that_is_damaged_or_of_another_model_is_refused() {
     }
     copy.write("tokenizer.json", whole.replace("\"Ġthe\":258", "\"Ġthe\":50000"));
     copy.refused("tokenizer.json", &["has 50001 tokens", "`vocab_size` is 457"]);
+    copy.write("tokenizer.json", whole.replace("\"dropout\":null", "\"dropout\":0.1"));
+    copy.refused("tokenizer.json", &["`dropout` is 0.1", "expected null"]);
     let empty = json!({"version": "1.0", "added_tokens": [], "model": {"type": "BPE", "vocab": {}, "merges": []}});
     copy.write("tokenizer.json", empty.to_string());
     copy.refused("tokenizer.json", &["holds no tokens"]);
