@@ -7,6 +7,20 @@
 //! text     model      model (ONNX Runtime)                   score          score     calibration verdict
 //! ```
 //!
+//! One text, from the one door; [`model::load`] takes the place of the fake where a real model is wanted:
+//!
+//! ```
+//! use highwater::{calibration::Calibration, detector::{Detector, Options}, model::Fake, text::Document};
+//!
+//! let (scorer, calibration) = (Box::new(Fake::default()), Calibration::for_fake());
+//! let mut detector = Detector::new(scorer, calibration.into(), Options::default())?;
+//! let assessments = detector.assess(&[Document::new("Some post that somebody, or something, wrote.")])?;
+//! let one = &assessments[0];
+//! println!("{:?}: p-value {:?} over {} tokens", one.verdict, one.p_value, one.tokens);
+//! assert_eq!(one.tokens, 45);
+//! # Ok::<(), highwater::detector::DetectorError>(())
+//! ```
+//!
 //! | module | takes -> gives | may use | alone may name |
 //! |---|---|---|---|
 //! | [`stats`] | numbers -> p-values and their finite-sample bounds | | statrs |

@@ -63,13 +63,13 @@ pub enum BatchError {
         found: &'static str,
     },
     /// A column that is needed is not there.
-    #[error("{path} has no column `{column}`; its columns are {found}")]
+    #[error("{path} has no column `{column}`; {found}")]
     MissingColumn {
         /// The input.
         path: String,
         /// The column.
         column: String,
-        /// The columns there are.
+        /// What there is instead.
         found: String,
     },
     /// A column has a type that cannot be used.

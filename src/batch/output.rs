@@ -2,7 +2,7 @@
 //! Must not overwrite anything that the job does not allow.
 
 use super::{
-    BatchError, Job, Output, OutputFormat,
+    BatchError, Input, Job, Output, OutputFormat,
     compression::{Compression, Compressor, extension},
     input::Plan,
     parquet_output::ParquetWriter,
@@ -200,6 +200,9 @@ pub(super) fn open(job: &Job, plan: &Plan, detector: &Detector) -> Result<Out, B
     let failed = |e| BatchError::write(&name, e);
     match std::fs::metadata(target) {
         Ok(data) if data.is_dir() => return Err(failed(io::ErrorKind::IsADirectory.into())),
+        Ok(_) if is_input(target, plan) => {
+            return Err(BatchError::Unsupported(format!("{name} is also an input, which would be lost; name another output")));
+        }
         Ok(data) if data.is_file() && !job.force => return Err(BatchError::OutputExists { path: target.clone() }),
         // A device or a pipe: there is nothing to overwrite and nothing to rename.
         Ok(data) if !data.is_file() => {
@@ -217,6 +220,13 @@ pub(super) fn open(job: &Job, plan: &Plan, detector: &Detector) -> Result<Out, B
     let encoder = Encoder::new(Box::new(raw), format, compression, resumed.bytes == 0).map_err(failed)?;
     let part = Part { file, target: target.clone(), whole: resumable.then_some(resumed.bytes) };
     Ok(Out { name, encoder: Some(encoder), part: Some(part), resumed })
+}
+
+/// Whether the output is one of the inputs, under whatever name.
+fn is_input(target: &Path, plan: &Plan) -> bool {
+    let real = |path: &Path| path.canonicalize().ok().filter(|p| p.is_file());
+    let Some(target) = real(target) else { return false };
+    plan.sources.iter().any(|s| matches!(&s.input, Input::Path(path) if real(path).as_ref() == Some(&target)))
 }
 
 /// Opens and locks the part file, at the place where writing goes on.

@@ -77,7 +77,7 @@ pub(super) fn reason(error: &io::Error) -> String {
 }
 
 pub(super) fn missing_column(path: &str, column: &str, there: &[String]) -> BatchError {
-    let found = if there.is_empty() { "none at all".to_owned() } else { format!("`{}`", there.join("`, `")) };
+    let found = if there.is_empty() { "it is empty".to_owned() } else { format!("its columns are `{}`", there.join("`, `")) };
     BatchError::MissingColumn { path: path.to_owned(), column: column.to_owned(), found }
 }
 

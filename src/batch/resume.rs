@@ -8,7 +8,10 @@ use super::{
     output::{format_of, part_of},
     table::COLUMNS,
 };
-use crate::detector::Detector;
+use crate::{
+    detector::{Detector, Options},
+    verdict::Policy,
+};
 use serde_json::{Map, Value, json};
 use std::{
     fs::File,
@@ -61,7 +64,10 @@ impl Sheet {
         set("model", json!(format!("{} {}", model.name, model.hash)));
         set("device", json!(format!("{} {}", model.device, model.precision)));
         set("calibration", json!(detector.calibration().name));
-        set("detector", json!(format!("{:?}", detector.options())));
+        let Options { policy: Policy { fpr, miss_rate }, normalize } = detector.options();
+        set("fpr", json!(fpr));
+        set("miss rate", json!(miss_rate));
+        set("normalize", json!(normalize));
         Ok(Self(sheet))
     }
 

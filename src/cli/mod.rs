@@ -47,7 +47,7 @@ impl std::error::Error for Refused {}
 
 /// Runs one command and returns the exit code. Prints errors itself.
 pub fn run(args: impl IntoIterator<Item = OsString>) -> ExitCode {
-    let parsed = Cli::command().try_get_matches_from(args).and_then(|m| Ok((Cli::from_arg_matches(&m)?, m)));
+    let parsed = without_empty_twins(Cli::command()).try_get_matches_from(args).and_then(|m| Ok((Cli::from_arg_matches(&m)?, m)));
     let (cli, matches) = match parsed {
         Ok(parsed) => parsed,
         Err(error) => {
@@ -75,6 +75,15 @@ pub fn run(args: impl IntoIterator<Item = OsString>) -> ExitCode {
             ExitCode::from(if was_refused(&error) { 1 } else { 2 })
         }
     }
+}
+
+/// An empty variable is how compose files say "not set".
+fn without_empty_twins(command: clap::Command) -> clap::Command {
+    let unset = |arg: clap::Arg| match arg.get_env() {
+        Some(name) if std::env::var_os(name).is_some_and(|value| value.is_empty()) => arg.env(None),
+        _ => arg,
+    };
+    command.mut_args(unset).mut_subcommands(without_empty_twins)
 }
 
 fn dispatch(cli: Cli, matches: &ArgMatches) -> anyhow::Result<Outcome> {

@@ -108,6 +108,16 @@ fn flags_win_over_environment_over_file_over_defaults() {
 }
 
 #[test]
+fn an_empty_variable_is_not_set_for_any_flag() {
+    let mut command = highwater(&["score", "-q", "--format", "lines"]);
+    for name in ["OUTPUT", "CONFIG", "TOKENS", "RESUME", "VERBOSE", "QUIET", "MODEL", "CALIBRATION"] {
+        command.env(format!("HIGHWATER_{name}"), "");
+    }
+    let run = with_input(&mut command, b"one post\n");
+    assert_eq!((run.code, run.out.lines().count()), (Some(0), 1), "{}", run.err);
+}
+
+#[test]
 fn what_cannot_be_read_is_refused_with_its_name() {
     let folder = tempfile::tempdir().unwrap();
     let absent = folder.path().join("absent.toml");

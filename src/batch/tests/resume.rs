@@ -84,6 +84,11 @@ fn another_job_is_refused() {
     file(&dir, "a.jsonl", input().replace("words", "woods"));
     refused(&job, "`input ");
     file(&dir, "a.jsonl", input());
+    let policy = crate::verdict::Policy { fpr: 0.05, ..Default::default() };
+    let options = Options { policy, ..Options::default() };
+    let mut laxer = Detector::new(Box::new(Fake::default()), Calibration::for_fake().into(), options).unwrap();
+    let error = run(&job, &mut laxer, &()).unwrap_err().to_string();
+    assert!(error.contains("`fpr` was 0.01 and is now 0.05"), "{error}");
     let sheet = std::fs::read(sheet_of(&out)).unwrap();
     std::fs::remove_file(sheet_of(&out)).unwrap();
     refused(&job, "out.jsonl.part.json");
@@ -117,6 +122,19 @@ fn nothing_is_overwritten_unasked() {
     let summary = run(&Job { force: true, ..job.clone() }, &mut detector(), &()).unwrap();
     assert_eq!((summary.progress.documents, summary.progress.resumed), (12, 0));
     assert_eq!(rows(&std::fs::read(&out).unwrap()).len(), 12);
+}
+
+#[test]
+fn an_input_is_never_the_output() {
+    let dir = dir();
+    let mut job = Job { resume: false, force: true, ..job_to(&dir, "out.jsonl") };
+    std::fs::create_dir(dir.path().join("sub")).unwrap();
+    for alias in ["a.jsonl", "sub/../b.jsonl"] {
+        job.output = Output::Path(dir.path().join(alias));
+        let error = run(&job, &mut detector(), &()).unwrap_err();
+        assert!(error.refused() && error.to_string().contains("is also an input"), "{error}");
+    }
+    assert_eq!(std::fs::read_to_string(dir.path().join("a.jsonl")).unwrap(), input());
 }
 
 #[test]
