@@ -8,7 +8,7 @@ use super::{
     settings::{Rows, Setup, layers},
     tell_if_typed,
 };
-use crate::batch::{self, Input, Job, Output, Summary};
+use crate::batch::{self, Input, Job, Limits, Output, Summary};
 use clap::ArgMatches;
 use std::{
     io::{self, Write},
@@ -25,11 +25,14 @@ pub(super) fn run(args: Score, common: &Common, matches: &ArgMatches) -> anyhow:
         merge.fault("--resume goes on with a file; name it with --output");
     }
     merge.finish()?;
-    let job = job(args, rows);
+    let mut job = job(args, rows);
     if job.inputs.contains(&Input::Stdin) {
         tell_if_typed()?;
     }
     let mut detector = join::detector(&setup)?;
+    if detector.model().device == "cpu" {
+        job.limits = Limits::for_cpu();
+    }
     let bar = Bar::start(chatty())?;
     let result = batch::run(&job, &mut detector, &bar);
     let seconds = bar.end();
