@@ -1,6 +1,8 @@
 //! The checkpoint's tokenizer: text to ids with byte offsets. Special tokens written in a text are plain text here.
 
 use super::{ModelError, Tokens};
+use serde::Deserialize;
+use serde_json::Value;
 use std::collections::HashMap;
 use tokenizers::{
     ModelWrapper, Tokenizer,
@@ -8,18 +10,40 @@ use tokenizers::{
     pre_tokenizers::byte_level::ByteLevel,
 };
 
+/// What is looked at before the file is trusted to the tokenizer library.
+#[derive(Deserialize)]
+struct Outline {
+    #[serde(default)]
+    normalizer: Value,
+}
+
+/// Whether SentencePiece's table of replacements is used anywhere: the library panics on damaged ones.
+fn is_precompiled(normalizer: &Value) -> bool {
+    match normalizer {
+        Value::String(text) => text == "Precompiled",
+        Value::Array(list) => list.iter().any(is_precompiled),
+        Value::Object(map) => map.contains_key("precompiled_charsmap") || map.values().any(is_precompiled),
+        _ => false,
+    }
+}
+
 /// A byte-level BPE.
 pub(crate) struct Bpe(Tokenizer);
 
 impl Bpe {
     /// From `tokenizer.json`; `place` names it in errors.
     pub(crate) fn from_json(json: &[u8], place: &str) -> Result<Self, ModelError> {
+        let invalid = |e: serde_json::Error| fault(place, format!("is no valid tokenizer: {e}"));
+        if is_precompiled(&serde_json::from_slice::<Outline>(json).map_err(invalid)?.normalizer) {
+            return Err(fault(place, "has the normalizer `Precompiled`, which no GPT-2 has; it is another model's tokenizer".to_owned()));
+        }
         let tokenizer = Tokenizer::from_bytes(json).map_err(|e| fault(place, format!("is no valid tokenizer: {e}")))?;
         match tokenizer.get_model() {
             ModelWrapper::BPE(BPE { dropout: Some(rate), .. }) if *rate > 0. => {
                 Err(fault(place, format!("`dropout` is {rate}, which makes tokens random; expected null")))
             }
-            _ => Ok(Self::plain(tokenizer)),
+            ModelWrapper::BPE(_) => Ok(Self::plain(tokenizer)),
+            _ => Err(fault(place, "is no BPE, which every GPT-2 has; it is another model's tokenizer".to_owned())),
         }
     }
 

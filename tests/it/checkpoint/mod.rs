@@ -227,6 +227,12 @@ fn a_tokenizer_that_is_damaged_or_of_another_model_is_refused() {
     copy.refused("tokenizer.json", &["has 50001 tokens", "`vocab_size` is 457"]);
     copy.write("tokenizer.json", whole.replace("\"dropout\":null", "\"dropout\":0.1"));
     copy.refused("tokenizer.json", &["`dropout` is 0.1", "expected null"]);
+    let table = json!({"type": "Sequence", "normalizers": [{"type": "Precompiled", "precompiled_charsmap": "AAAAAA=="}]});
+    copy.write("tokenizer.json", whole.replace("\"normalizer\":null", &format!("\"normalizer\":{table}")));
+    copy.refused("tokenizer.json", &["has the normalizer `Precompiled`"]);
+    let words = json!({"version": "1.0", "added_tokens": [], "model": {"type": "WordLevel", "vocab": {"a": 0}, "unk_token": "a"}});
+    copy.write("tokenizer.json", words.to_string());
+    copy.refused("tokenizer.json", &["is no BPE"]);
     let empty = json!({"version": "1.0", "added_tokens": [], "model": {"type": "BPE", "vocab": {}, "merges": []}});
     copy.write("tokenizer.json", empty.to_string());
     copy.refused("tokenizer.json", &["holds no tokens"]);
