@@ -63,8 +63,8 @@ def write_texts(path, documents, model):
 
 
 def reported(stderr):
-    """(tokens, seconds) of the line that `highwater score -v` ends with, such as `20123 tokens … 8 documents in 12.3 s`; None without one."""
-    found = re.findall(r"([\d,_]+) tokens\b.*?([\d.]+) ?s\b", re.sub(r"\x1b\[[0-9;]*m", "", stderr))
+    """(tokens, seconds) of the line that `highwater score -v` ends with, such as `… (20123 tokens in 12.3 s): …`; None without one."""
+    found = re.findall(r"([\d,_]+) tokens in ([\d.]+) s\b", re.sub(r"\x1b\[[0-9;]*m", "", stderr))
     if not found:
         return None
     tokens, seconds = found[-1]
