@@ -13,7 +13,7 @@ use clap::{ArgMatches, parser::ValueSource};
 use std::{path::PathBuf, str::FromStr};
 
 /// What every command that loads a model needs.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(super) struct Setup {
     pub(super) load: LoadOptions,
     pub(super) detector: detector::Options,
@@ -62,6 +62,7 @@ impl Setup {
             threads: merge.take("threads", |s| whole(s, 1024)).unwrap_or(defaults.threads),
             batch_tokens: merge.take("batch-tokens", |s| whole(s, 1 << 24)).unwrap_or(defaults.batch_tokens),
             onnxruntime: merge.take("onnxruntime", |s| Ok(PathBuf::from(s))),
+            branches: defaults.branches,
             cache: defaults.cache,
         };
         let policy = Policy::default();
@@ -69,6 +70,11 @@ impl Setup {
         let normalize = merge.take("normalize", on_off).unwrap_or(true);
         let calibration = merge.take("calibration", existing_file);
         Self { load, detector: detector::Options { policy, normalize }, calibration }
+    }
+
+    /// The same with other branches for the model.
+    pub(super) fn with_branches(&self, file: PathBuf) -> Self {
+        Self { load: LoadOptions { branches: Some(file), ..self.load.clone() }, ..self.clone() }
     }
 }
 
