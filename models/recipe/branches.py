@@ -44,8 +44,8 @@ class Branch(nn.Module):
 
     def __init__(self, base, first_layer):
         super().__init__()
-        self.h = copy.deepcopy(base.h[first_layer:])
-        self.ln_f = copy.deepcopy(base.ln_f)
+        self.h = copy.deepcopy(base.h[first_layer:]).requires_grad_(True)
+        self.ln_f = copy.deepcopy(base.ln_f).requires_grad_(True)
         self.head = [base.wte.weight]  # in a list: no parameter of this module
 
     def forward(self, x, targets):
@@ -117,12 +117,12 @@ def inputs(batch, device):
 def choose(examples, machine, without, a):
     """The examples that one branch is tuned on: no group in `without`, each human document once, each family up to its share.
 
-    A family that has only one label counts less: against nothing, its subject would pass for its label.
+    Both sides go through the documents in one order, so that they see the same subjects. A family that has only one label counts less:
+    against nothing, its subject would pass for its label.
     """
-    chance = random.Random(a.seed)
     both = {e.row.family for e in examples if e.row.machine} & {e.row.family for e in examples if not e.row.machine}
     pool = [e for e in examples if e.row.machine == machine and e.row.group not in without]
-    chance.shuffle(pool)
+    pool.sort(key=lambda e: random.Random(e.row.group ^ a.seed).random())
     seen, used, out = set(), {}, []
     for e in pool:
         family = e.row.family

@@ -192,11 +192,11 @@ mod tests {
     /// A file in memory: each tensor's name, element type, shape and bytes.
     fn file(tensors: &[(&str, &str, &[usize], Vec<u8>)]) -> Weights {
         let mut header = serde_json::Map::new();
-        let mut data = Vec::new();
+        let mut data: Vec<u8> = Vec::new();
         for (name, dtype, shape, bytes) in tensors {
             let offsets = [data.len(), data.len() + bytes.len()];
             header.insert((*name).into(), serde_json::json!({"dtype": dtype, "shape": shape, "data_offsets": offsets}));
-            data.extend(bytes);
+            data.extend_from_slice(bytes);
         }
         let text = serde_json::Value::from(header).to_string();
         let mut bytes = (text.len() as u64).to_le_bytes().to_vec();
