@@ -16,9 +16,9 @@ mod status;
 mod stream;
 mod table;
 pub use alarm::{Alarm, AlarmEvent, AlarmKind, Severity};
+pub use encode::RestoreError;
 #[doc(hidden)]
 pub use encode::parse_any;
-pub use encode::RestoreError;
 pub use lists::{Changes, Counters, Saved};
 pub use monitor::Monitor;
 pub use reference::{LEVELS, Reference, ReferenceError};
