@@ -99,7 +99,7 @@ impl Bounds {
         let (mut machine, mut machine_low, mut machine_high) = (unknown_detection(), human_low, [1.; LEVELS.len()]);
         for (j, d) in bin.detected.iter().enumerate().filter(|_| !unknown) {
             machine[j] = share(d);
-            (machine_low[j], machine_high[j]) = stats::proportion_bounds(*d, bin.machine, each);
+            (machine_low[j], machine_high[j]) = stats::proportion_interval(*d, bin.machine, 2. * each - 1.);
         }
         Self { human, human_high, human_low, machine, machine_high, machine_low }
     }
