@@ -79,6 +79,7 @@ pub(super) enum Command {
     Serve(Serve),
     Evaluate(Evaluate),
     Calibrate(Calibrate),
+    Simulate(super::simulate::Simulate),
     /// Show the model in use
     #[command(subcommand)]
     Model(Model),
