@@ -35,7 +35,7 @@ mod tests {
 
     fn of(surprisal: Vec<f32>) -> bool {
         let n = surprisal.len();
-        memorised(&TokenScores { surprisal, rank: vec![1; n], entropy: vec![1.; n], variance: vec![1.; n] })
+        memorised(&TokenScores { surprisal, rank: vec![1; n], entropy: vec![1.; n], variance: vec![1.; n], ..TokenScores::default() })
     }
 
     #[test]
