@@ -5,6 +5,7 @@
 mod args;
 mod calibrate;
 mod explain;
+mod floods;
 mod join;
 mod model;
 mod progress;

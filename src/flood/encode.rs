@@ -131,7 +131,23 @@ fn fields(name: &StreamKey, bytes: &[u8], bins: usize) -> Result<Stream, &'stati
     let flags = Flags { flood: flags & 1 > 0, mismatch: flags & 2 > 0, ..Flags::default() };
     let name = name.clone();
     Ok(Stream {
-        name, sr, wealth, back, surge, gap_lately, gap_usually, documents, flagged, scored, newest, since, late, clearings, flags, older, younger,
+        name,
+        sr,
+        wealth,
+        back,
+        surge,
+        gap_lately,
+        gap_usually,
+        documents,
+        flagged,
+        scored,
+        newest,
+        since,
+        late,
+        clearings,
+        flags,
+        older,
+        younger,
     })
 }
 
@@ -175,7 +191,8 @@ impl Reader<'_> {
     }
 
     fn window(&mut self, bins: usize) -> Result<Window, &'static str> {
-        let window = Window { cells: self.many::<2, u16, CELLS>(u16::from_le_bytes)?, bins: self.many::<2, u16, MAX_BINS>(u16::from_le_bytes)? };
+        let window =
+            Window { cells: self.many::<2, u16, CELLS>(u16::from_le_bytes)?, bins: self.many::<2, u16, MAX_BINS>(u16::from_le_bytes)? };
         let (used, unused) = window.bins.split_at(bins.min(MAX_BINS));
         let in_bins: u32 = used.iter().map(|&n| u32::from(n)).sum();
         if window.len() > 2 * WINDOW || in_bins != window.len() || unused.iter().any(|&n| n > 0) {

@@ -28,7 +28,9 @@ pub enum ReferenceError {
     #[error("the reference has {0} length bins, at most {MAX_BINS} are taken")]
     TooMany(usize),
     /// Numbers that contradict one another.
-    #[error("length bin {0} of the reference: expected ascending lengths, human documents, and counts of detections that rise with the level")]
+    #[error(
+        "length bin {0} of the reference: expected ascending lengths, human documents, and counts of detections that rise with the level"
+    )]
     Bin(usize),
 }
 
@@ -104,7 +106,8 @@ impl Bounds {
 
     /// Adds another one times a weight.
     pub(super) fn add(&mut self, other: &Self, weight: f64) {
-        let ours = [&mut self.human, &mut self.human_high, &mut self.human_low, &mut self.machine, &mut self.machine_high, &mut self.machine_low];
+        let ours =
+            [&mut self.human, &mut self.human_high, &mut self.human_low, &mut self.machine, &mut self.machine_high, &mut self.machine_low];
         let theirs = [&other.human, &other.human_high, &other.human_low, &other.machine, &other.machine_high, &other.machine_low];
         for (ours, theirs) in ours.into_iter().zip(theirs) {
             ours.iter_mut().zip(theirs).for_each(|(a, b)| *a += weight * b);

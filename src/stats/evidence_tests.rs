@@ -153,7 +153,10 @@ fn proportions_are_bounded() {
     assert!(none.0 == 0. && (none.1 - (1. - 0.05f64.powf(0.1))).abs() < 1e-9, "{none:?}");
     assert!(all.1 == 1. && (all.0 - 0.05f64.powf(0.1)).abs() < 1e-9, "{all:?}");
     assert!(rate_lower_bound(2000, 0.05, 0.95) < 0.05 && rate_lower_bound(2000, 0.05, 0.95) > 0.04);
-    assert_eq!((rate_lower_bound(9, 0.05, 0.95), rate_lower_bound(9, 1., 0.95), mean_rate(9, 0.05), mean_rate(99, 0.05)), (0., 1., 0., 0.05));
+    assert_eq!(
+        (rate_lower_bound(9, 0.05, 0.95), rate_lower_bound(9, 1., 0.95), mean_rate(9, 0.05), mean_rate(99, 0.05)),
+        (0., 1., 0., 0.05)
+    );
 }
 
 /// The bound is right at all times together, also where the mean moves: 2,000 streams of 1,500 each.
@@ -166,9 +169,21 @@ fn confidence_sequence_covers_a_moving_mean() {
         for n in 1..=1500u64 {
             let mean = match stream % 3 {
                 0 => 0.05,
-                1 => if n % 200 < 100 { 0.02 } else { 0.3 },
+                1 => {
+                    if n % 200 < 100 {
+                        0.02
+                    } else {
+                        0.3
+                    }
+                }
                 // A mean that answers the past: a hit makes the next likely.
-                _ => if hits % 2 == 1 { 0.5 } else { 0.03 },
+                _ => {
+                    if hits % 2 == 1 {
+                        0.5
+                    } else {
+                        0.03
+                    }
+                }
             };
             sum += mean;
             hits += u64::from(random.uniform() < mean);

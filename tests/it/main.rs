@@ -8,3 +8,4 @@ mod cli;
 mod parity;
 mod privacy;
 mod score;
+mod state;

@@ -15,7 +15,10 @@ fn post(monitor: &mut Monitor, stream: &str, p: Option<f64>, second: i64) -> Str
 fn every_key_and_the_whole_stream_are_counted() {
     let mut monitor = monitor(Settings::default());
     let statuses = monitor.observe(&document(&["forum-7", "author-9"], None), &assessment(100, Some(0.001)), at(0));
-    assert_eq!(statuses.iter().map(|s| (s.key.as_str(), s.documents, s.flagged)).collect::<Vec<_>>(), [("forum-7", 1, 1), ("author-9", 1, 1)]);
+    assert_eq!(
+        statuses.iter().map(|s| (s.key.as_str(), s.documents, s.flagged)).collect::<Vec<_>>(),
+        [("forum-7", 1, 1), ("author-9", 1, 1)]
+    );
     monitor.count(&document(&["forum-7", "forum-7"], None), &assessment(100, None), at(60));
     monitor.count(&document(&[], None), &assessment(100, Some(0.5)), at(60));
     assert_eq!(monitor.status(&key("forum-7")).unwrap().documents, 2, "a key given twice counts once");
@@ -80,7 +83,10 @@ fn a_flood_is_raised_once_and_cleared_when_it_ends() {
     let during: Vec<StreamStatus> = (0..200).map(|_| send(&mut monitor, true)).collect();
     assert_eq!(during.last().map(|s| s.state), Some(State::Flood));
     let raised = monitor.drain_alarms();
-    assert_eq!(raised.iter().map(|a| (a.event, a.key.as_str())).collect::<Vec<_>>(), [(AlarmEvent::Raised, "forum"), (AlarmEvent::Raised, "*")]);
+    assert_eq!(
+        raised.iter().map(|a| (a.event, a.key.as_str())).collect::<Vec<_>>(),
+        [(AlarmEvent::Raised, "forum"), (AlarmEvent::Raised, "*")]
+    );
     let alarm = &raised[0];
     assert!((alarm.severity.machine_per_minute - alarm.severity.share).abs() < 0.1, "one a minute: {alarm:?}");
     assert!(alarm.since > at(300 * 60 - 600) && alarm.since < alarm.at && !alarm.examples.is_empty(), "{alarm:?}");

@@ -68,7 +68,13 @@ fn mean_e_value_is_at_most_one() {
     let worst = stats::cells(&LEVELS.map(|q| stats::rate_upper_bound(200, q, 1. - 0.05 / 4.)));
     let p_of = |u: f64| {
         let mut sum = 0.;
-        let cell = worst.iter().position(|w| { sum += w; u <= sum }).unwrap_or(4);
+        let cell = worst
+            .iter()
+            .position(|w| {
+                sum += w;
+                u <= sum
+            })
+            .unwrap_or(4);
         [0.01, 0.05, 0.2, 0.5, 1.][cell]
     };
     let mut values = [const { Vec::new() }; 3];

@@ -5,7 +5,8 @@ use super::*;
 
 #[test]
 fn sketches_estimate_how_much_two_texts_share() {
-    let words: Vec<String> = (0..200).map(|i| format!("word{}", char::from(b'a' + (i % 26) as u8).to_string().repeat(1 + i / 26))).collect();
+    let words: Vec<String> =
+        (0..200).map(|i| format!("word{}", char::from(b'a' + (i % 26) as u8).to_string().repeat(1 + i / 26))).collect();
     let text = |from: usize, to: usize| words[from..to].join(" ");
     let similar = |a: &str, b: &str| Sketch::of(a).similarity(&Sketch::of(b));
     assert_eq!(similar(&text(0, 100), &text(0, 100)), 1.);
@@ -39,7 +40,12 @@ fn kinds_are_told_apart() {
         }
         (watch.kind(&background), watch.examples(), watch.near_duplicate_share().unwrap())
     };
-    let unique = |i: usize| (0..20).map(|j| format!("w{}", char::from(b'a' + ((i * 7 + j * j) % 26) as u8).to_string().repeat(1 + i % 9))).collect::<Vec<_>>().join(" ");
+    let unique = |i: usize| {
+        (0..20)
+            .map(|j| format!("w{}", char::from(b'a' + ((i * 7 + j * j) % 26) as u8).to_string().repeat(1 + i % 9)))
+            .collect::<Vec<_>>()
+            .join(" ")
+    };
     let template = |i: usize| format!("Hello {i}, we have a very good offer for you today, answer soon and win a prize of {i} dollars");
     let (found, examples, near) = kind(&template, 0., &mut random);
     assert_eq!((found, near), (AlarmKind::TemplateFlood, 1.));
