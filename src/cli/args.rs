@@ -78,6 +78,7 @@ pub(super) enum Command {
     Explain(Explain),
     Serve(Serve),
     Calibrate(Calibrate),
+    Simulate(super::simulate::Simulate),
     /// Show the model in use
     #[command(subcommand)]
     Model(Model),

@@ -12,6 +12,7 @@ mod progress;
 mod score;
 mod serve;
 mod settings;
+mod simulate;
 
 use crate::{batch::BatchError, config::Faults, detector::DetectorError};
 use args::{Cli, Command, Common, Completions, Model};
@@ -93,6 +94,7 @@ fn dispatch(cli: Cli, matches: &ArgMatches) -> anyhow::Result<Outcome> {
         Command::Explain(args) => explain::run(&args, &cli.common, matches),
         Command::Serve(_) => serve::run(&cli.common, matches),
         Command::Calibrate(args) => calibrate::run(&args, &cli.common, matches),
+        Command::Simulate(args) => simulate::run(&args, &cli.common, matches),
         Command::Model(Model::Info { json }) => model::info(json, &cli.common, matches),
         Command::Completions(args) => completions(&args),
     }

@@ -106,7 +106,7 @@ impl Monitor {
 
     /// [`Monitor::observe`] without the answers, which is faster.
     pub fn count(&mut self, document: &Document, assessment: &Assessment, now: Timestamp) {
-        let sight = Sight { text: &document.text, id: document.id.as_deref(), hidden: &[] };
+        let sight = Sight { text: &document.text, id: document.id.as_deref(), hidden: &assessment.embedding };
         let times = Times::new(document.time, now);
         let place = self.bets.place(assessment.tokens, assessment.p_value);
         let arrival = Arrival { sight, times, flagged: assessment.flagged, place };

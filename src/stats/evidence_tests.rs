@@ -159,6 +159,15 @@ fn proportions_are_bounded() {
     );
 }
 
+/// Garwood's table: 0 gives 3.00 (one-sided 95%), 1 gives 0.0253 to 5.572, 10 gives 4.795 to 18.39.
+#[test]
+fn counts_are_bounded() {
+    for (count, low, high) in [(0, 0., 2.9957), (1, 0.0253, 5.572), (10, 4.795, 18.39)] {
+        let found = poisson_bounds(count, 0.95);
+        assert!((found.0 - low).abs() < 1e-3 && (found.1 - high).abs() < 1e-2, "{count}: {found:?}");
+    }
+}
+
 /// The bound is right at all times together, also where the mean moves: 2,000 streams of 1,500 each.
 #[test]
 fn confidence_sequence_covers_a_moving_mean() {

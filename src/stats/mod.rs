@@ -15,7 +15,7 @@ mod rates;
 mod regression;
 mod roc;
 pub use betting::{Agrapa, Ons, cell, cells, factors, likelihood_gains};
-pub use confidence::{mean_bounds, mean_lower_bound};
+pub use confidence::{mean_bounds, mean_lower_bound, poisson_bounds};
 pub use conformal::{mean_rate, p_value, p_value_low, proportion_bounds, rate_lower_bound, rate_upper_bound};
 pub use describe::{autocorrelation, mean, quantile, short, standard_deviation};
 pub use detector::{e_cusum, e_sr, log_add, onset_rest, onset_weight};

@@ -39,6 +39,7 @@ pub(super) fn assessment(tokens: usize, p_value: Option<f64>) -> Assessment {
         model: String::new(),
         calibration: String::new(),
         token_scores: None,
+        embedding: Vec::new(),
     }
 }
 
