@@ -6,6 +6,7 @@ mod args;
 mod calibrate;
 mod evaluate;
 mod explain;
+mod floods;
 mod join;
 mod model;
 mod progress;

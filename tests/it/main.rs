@@ -10,3 +10,4 @@ mod parity;
 mod privacy;
 mod robust;
 mod score;
+mod state;
