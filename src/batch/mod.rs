@@ -9,6 +9,7 @@ use std::{io::Write, path::PathBuf};
 
 mod compression;
 mod csv_input;
+mod documents;
 mod error;
 mod input;
 mod lines;
@@ -24,6 +25,7 @@ mod table;
 mod tests;
 
 pub use compression::Compression;
+pub use documents::{Documents, Read, documents};
 pub use error::{BatchError, RowError};
 pub use reader::read_all;
 
