@@ -25,7 +25,7 @@
 //! |---|---|---|---|
 //! | [`stats`] | numbers -> p-values and their finite-sample bounds | | statrs |
 //! | [`text`] | bytes -> `Document`, `StreamKey`, normalised text and what was changed | | unicode_normalization, unicode_script, unicode_security, whatlang |
-//! | [`model`] | text -> per-token scores | | ort, ndarray, tokenizers, safetensors, prost, half, blake3 |
+//! | [`model`] | text -> per-token scores; tokens -> what follows | | ort, ndarray, tokenizers, safetensors, prost, half, blake3 |
 //! | [`score`] | per-token scores -> document statistics and one score | stats, model | |
 //! | [`calibration`] | human and machine scores -> p-value, probability; load, save, fit | stats, score | |
 //! | [`verdict`] | score and calibration -> `Assessment` | stats, score, calibration, text, model | |

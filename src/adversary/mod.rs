@@ -5,7 +5,26 @@
 
 pub mod api;
 pub mod attack;
+mod beam;
+mod corpus;
+mod error;
 pub mod evade;
+pub mod flood;
+mod output;
+mod prompts;
 mod random;
+mod sampling;
+mod writer;
 
+pub use beam::Beams;
+pub use corpus::{Length, Order, Progress, Row, Summary, Watch, describe, rows, run};
+pub use error::AdversaryError;
+pub use flood::Plan;
+pub use output::{Format, Output};
+pub use prompts::{Human, Prompt, first_words, humans, machines, prompts};
 pub use random::Random;
+pub use sampling::{History, Penalties, Sampler, Sampling, greedy};
+pub use writer::{Decoding, Desk, End, Request, Writing, Written, write};
+
+#[cfg(test)]
+mod tests;

@@ -11,6 +11,7 @@ use std::{
 };
 
 mod answer;
+mod corpus;
 mod error;
 mod pace;
 mod pool;
@@ -20,6 +21,7 @@ mod sse;
 mod tests;
 
 pub use answer::parse_any;
+pub use corpus::{Served, describe, write};
 pub use error::ApiError;
 pub use pace::{Clock, Monotonic};
 pub use pool::run;
