@@ -145,11 +145,14 @@ impl Run<'_> {
 
     /// The text with its prompt, where texts hold it. A chat may repeat the prompt, or leave out the space that belongs after it.
     fn text(&self, prompt: &Prompt, written: &str) -> String {
-        if !self.order.include_prefix || prompt.text.is_empty() || written.trim_start().starts_with(&prompt.text) {
+        let chat = self.settings.protocol == Protocol::Chat;
+        // a word or two may begin a continuation too
+        let repeated = chat && crate::text::words(&prompt.text) > 2 && written.trim_start().starts_with(prompt.text.trim());
+        if !self.order.include_prefix || prompt.text.is_empty() || repeated {
             return written.to_owned();
         }
         let apart = prompt.text.ends_with(char::is_whitespace) || written.starts_with(|c: char| c.is_whitespace() || ",.;:!?".contains(c));
-        let between = if self.settings.protocol == Protocol::Chat && !apart { " " } else { "" };
+        let between = if chat && !apart { " " } else { "" };
         format!("{}{between}{written}", prompt.text)
     }
 

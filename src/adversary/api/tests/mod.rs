@@ -8,6 +8,7 @@ use std::{
     thread::JoinHandle,
 };
 
+mod corpus;
 mod exchanges;
 mod faults;
 mod order;
