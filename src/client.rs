@@ -82,8 +82,7 @@ impl Client {
     pub fn post_streamed(
         &self,
         url: &str,
-        headers: &[(&str, &str)],
-        body: &[u8],
+        (headers, body): (&[(&str, &str)], &[u8]),
         take: &mut dyn FnMut(&Head, &[u8]) -> ControlFlow<()>,
     ) -> Result<Head, ClientError> {
         let failed = |source| ClientError { place: place(url).to_owned(), source: Box::new(source) };

@@ -75,6 +75,9 @@ pub struct Assessment {
     /// Per-token evidence, where it was asked for.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub token_scores: Option<Vec<TokenScore>>,
+    /// The model's mean hidden state, by which texts are compared with one another; empty where nothing was scored. Not part of answers.
+    #[serde(skip)]
+    pub embedding: Vec<f32>,
 }
 
 /// One token's evidence.
@@ -165,6 +168,7 @@ impl Policy {
             model: model.to_owned(),
             calibration: calibration.name.clone(),
             token_scores: None,
+            embedding: Vec::new(),
         }
     }
 

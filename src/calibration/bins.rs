@@ -2,7 +2,7 @@
 //!
 //! Scores are compared in f32, the precision of the file, on both sides: rounding is monotone, so the p-value stays valid.
 
-use crate::stats::{self, Rows};
+use crate::stats::{self, BinRates, Rows};
 use serde::{Deserialize, Serialize};
 
 /// Levels whose bound is printed in the file.
@@ -71,6 +71,17 @@ impl Bin {
 
     pub(super) fn p_value(&self, score: f64) -> f64 {
         stats::p_value(&self.human, score as f32)
+    }
+
+    /// Its counts at these ascending levels of the p-value.
+    pub(super) fn rates(&self, levels: &[f64]) -> BinRates {
+        let detected = |level: &f64| self.machine.iter().filter(|&&score| stats::p_value(&self.human, score) <= *level).count();
+        BinRates {
+            from_tokens: self.from_tokens,
+            human: self.human.len(),
+            machine: self.machine.len(),
+            detected: levels.iter().map(detected).collect(),
+        }
     }
 
     pub(super) fn machine_tail(&self, score: f64) -> Option<f64> {

@@ -151,6 +151,11 @@ impl Calibration {
         self.bin(tokens).map(|b| stats::rate_upper_bound(b.human().len(), level, CONFIDENCE))
     }
 
+    /// What each bin's reference says of p-values at these ascending levels, as plain counts: what streams bet with.
+    pub fn bin_rates(&self, levels: &[f64]) -> Vec<stats::BinRates> {
+        self.bins.iter().map(|bin| bin.rates(levels)).collect()
+    }
+
     /// Reads one document's statistics.
     pub fn read(&self, statistics: &Statistics, tokens: usize) -> Reading {
         let score = self.score.score(statistics, tokens);

@@ -80,6 +80,7 @@ pub(super) enum Command {
     Serve(Serve),
     Calibrate(Calibrate),
     Attack(Attack),
+    Simulate(super::simulate::Simulate),
     /// Show the model in use
     #[command(subcommand)]
     Model(Model),
@@ -129,6 +130,25 @@ pub(super) struct Score {
     /// Overwrite the output if it exists
     #[arg(long, env = "HIGHWATER_FORCE", hide_env = true, value_parser = BoolishValueParser::new())]
     pub(super) force: bool,
+    /// Watch the streams for floods and write the alarms here, one JSON object a line
+    #[arg(long, value_name = "FILE", env = "HIGHWATER_ALARMS", hide_env = true, value_hint = ValueHint::FilePath)]
+    pub(super) alarms: Option<PathBuf>,
+    #[command(flatten)]
+    watching: Watching,
+}
+
+/// How streams are watched for floods: the same for files and for the service.
+#[derive(Debug, Args)]
+struct Watching {
+    /// Documents between two false flood alarms of one stream, on average and at least [default: 10000]
+    #[arg(long, value_name = "DOCUMENTS", env = "HIGHWATER_ARL", hide_env = true)]
+    arl: Option<String>,
+    /// Share of machine text in a stream that is no flood, from 0 to 0.9 [default: 0]
+    #[arg(long, value_name = "SHARE", env = "HIGHWATER_BASE_SHARE", hide_env = true)]
+    base_share: Option<String>,
+    /// Streams that are remembered; beyond them the one with the least evidence is forgotten [default: 1000000]
+    #[arg(long, value_name = "N", env = "HIGHWATER_MAX_STREAMS", hide_env = true)]
+    max_streams: Option<String>,
 }
 
 /// Show one text with its evidence, word by word
@@ -165,6 +185,17 @@ pub(super) struct Serve {
     /// How much text may wait for the model, bytes or with K, M, G; more is refused at once [default: 8M]
     #[arg(long, value_name = "BYTES", env = "HIGHWATER_QUEUE", hide_env = true)]
     queue: Option<String>,
+    /// Keep the evidence of floods, the alarms and feedback in this file, so that they outlive the process
+    #[arg(long, value_name = "FILE", env = "HIGHWATER_STATE", hide_env = true, value_hint = ValueHint::FilePath)]
+    state: Option<String>,
+    #[command(flatten)]
+    watching: Watching,
+    /// Post every alarm to this address; several with commas or by giving it again
+    #[arg(long, value_name = "URL", env = "HIGHWATER_WEBHOOK", hide_env = true, value_delimiter = ',', hide_env_values = true)]
+    webhook: Vec<String>,
+    /// Sign what is posted with this secret; better set HIGHWATER_WEBHOOK_SECRET, as other users of this machine can see flags
+    #[arg(long, value_name = "SECRET", env = "HIGHWATER_WEBHOOK_SECRET", hide_env = true, hide_env_values = true)]
+    webhook_secret: Option<String>,
 }
 
 /// Fit a calibration from texts whose writers are known

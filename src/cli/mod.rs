@@ -6,12 +6,14 @@ mod args;
 mod attack;
 mod calibrate;
 mod explain;
+mod floods;
 mod join;
 mod model;
 mod progress;
 mod score;
 mod serve;
 mod settings;
+mod simulate;
 
 use crate::{batch::BatchError, config::Faults, detector::DetectorError};
 use args::{Cli, Command, Common, Completions, Model};
@@ -94,6 +96,7 @@ fn dispatch(cli: Cli, matches: &ArgMatches) -> anyhow::Result<Outcome> {
         Command::Serve(_) => serve::run(&cli.common, matches),
         Command::Calibrate(args) => calibrate::run(&args, &cli.common, matches),
         Command::Attack(args) => attack::run(&args, &cli.common, matches),
+        Command::Simulate(args) => simulate::run(&args, &cli.common, matches),
         Command::Model(Model::Info { json }) => model::info(json, &cli.common, matches),
         Command::Completions(args) => completions(&args),
     }

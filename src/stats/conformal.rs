@@ -42,3 +42,31 @@ fn attainable(n: usize, level: f64) -> usize {
     let near = (level * total).floor().clamp(0., total) as usize;
     (near.saturating_sub(1)..=(near + 1).min(n + 1)).rev().find(|&k| k as f64 / total <= level).unwrap_or(0)
 }
+
+/// Lower bound of the true rate of {p <= `level`} given one fixed reference set of `n` scores without ties, right with probability
+/// `confidence`: the other side of [`rate_upper_bound`].
+pub fn rate_lower_bound(n: usize, level: f64, confidence: f64) -> f64 {
+    let k = attainable(n, level);
+    if k == 0 || !(0. ..=1.).contains(&confidence) {
+        return 0.;
+    }
+    if k > n {
+        return 1.;
+    }
+    Beta::new(k as f64, (n + 1 - k) as f64).map_or(0., |beta| beta.inverse_cdf(1. - confidence))
+}
+
+/// Rate of {p <= `level`} on average over the reference sets of `n` scores without ties: the largest p-value at most `level`.
+pub fn mean_rate(n: usize, level: f64) -> f64 {
+    attainable(n, level) as f64 / (n + 1) as f64
+}
+
+/// Bounds of a probability after `hits` in `trials`, each one right with probability `confidence` (Clopper & Pearson 1934).
+/// (0, 1) after no trial.
+pub fn proportion_bounds(hits: usize, trials: usize, confidence: f64) -> (f64, f64) {
+    let quantile = |a: usize, b: usize, at: f64| Beta::new(a as f64, b as f64).ok().map(|beta| beta.inverse_cdf(at));
+    let misses = trials.saturating_sub(hits);
+    let low = if hits == 0 { None } else { quantile(hits, misses + 1, 1. - confidence) };
+    let high = if misses == 0 { None } else { quantile(hits + 1, misses, confidence) };
+    (low.unwrap_or(0.), high.unwrap_or(1.))
+}

@@ -49,10 +49,12 @@ impl Document {
 /// What floods are counted per: a forum, an author, a thread.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(transparent)]
-pub struct StreamKey(String);
+pub struct StreamKey(Box<str>);
+
+const WHOLE: &str = "*";
 
 impl StreamKey {
-    /// Takes 1 to 256 bytes without control characters.
+    /// Takes 1 to 256 bytes without control characters, and not `*` alone.
     pub fn new(key: impl Into<String>) -> Result<Self, StreamKeyError> {
         let key = key.into();
         if key.is_empty() || key.len() > 256 {
@@ -61,7 +63,15 @@ impl StreamKey {
         if key.chars().any(char::is_control) {
             return Err(StreamKeyError::Control);
         }
-        Ok(Self(key))
+        if key == WHOLE {
+            return Err(StreamKeyError::Reserved);
+        }
+        Ok(Self(key.into()))
+    }
+
+    /// The key of all documents together, `*`, which no sender can use.
+    pub fn whole() -> Self {
+        Self(WHOLE.into())
     }
 
     /// The key as its sender wrote it.
@@ -79,6 +89,9 @@ pub enum StreamKeyError {
     /// A control character, which would break logs and metrics.
     #[error("a stream key may not hold control characters")]
     Control,
+    /// The name of all documents together.
+    #[error("the stream key `*` is reserved for the whole stream; use another")]
+    Reserved,
 }
 
 /// Words of a text: runs between white space.

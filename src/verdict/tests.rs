@@ -62,7 +62,13 @@ fn abstentions_keep_only_what_may_be_believed() {
 
 #[test]
 fn a_number_that_is_not_finite_is_no_verdict() {
-    let tokens = TokenScores { surprisal: vec![f32::NAN; 50], rank: vec![1; 50], entropy: vec![1.; 50], variance: vec![1.; 50] };
+    let tokens = TokenScores {
+        surprisal: vec![f32::NAN; 50],
+        rank: vec![1; 50],
+        entropy: vec![1.; 50],
+        variance: vec![1.; 50],
+        ..TokenScores::default()
+    };
     let document = Document::new(MACHINE);
     let evidence = Evidence { document: &document, normalization: Normalization::default(), tokens: &tokens, unsupported_language: false };
     let found = Policy::default().judge(&evidence, &Calibration::for_fake(), "m");

@@ -9,3 +9,4 @@ mod cli;
 mod parity;
 mod privacy;
 mod score;
+mod state;

@@ -177,7 +177,7 @@ impl<C: Clock + Sync> OpenAi<C> {
         let mut headers = vec![("content-type", "application/json")];
         headers.extend(bearer.as_deref().map(|bearer| ("authorization", bearer)));
         let mut reading = Reading::new(settings.answer_bytes);
-        let head = self.client.post_streamed(&url, &headers, body, &mut |head, bytes| reading.take(head, bytes))?;
+        let head = self.client.post_streamed(&url, (&headers, body), &mut |head, bytes| reading.take(head, bytes))?;
         reading.finish(&head)
     }
 }
