@@ -4,6 +4,7 @@
 
 mod args;
 mod calibrate;
+mod evaluate;
 mod explain;
 mod join;
 mod model;
@@ -11,6 +12,7 @@ mod progress;
 mod score;
 mod serve;
 mod settings;
+mod simulate;
 
 use crate::{batch::BatchError, config::Faults, detector::DetectorError};
 use args::{Cli, Command, Common, Completions, Model};
@@ -91,7 +93,9 @@ fn dispatch(cli: Cli, matches: &ArgMatches) -> anyhow::Result<Outcome> {
         Command::Score(args) => score::run(args, &cli.common, matches),
         Command::Explain(args) => explain::run(&args, &cli.common, matches),
         Command::Serve(_) => serve::run(&cli.common, matches),
+        Command::Evaluate(args) => evaluate::run(&args, &cli.common, matches),
         Command::Calibrate(args) => calibrate::run(&args, &cli.common, matches),
+        Command::Simulate(args) => simulate::run(&args, &cli.common, matches),
         Command::Model(Model::Info { json }) => model::info(json, &cli.common, matches),
         Command::Completions(args) => completions(&args),
     }
@@ -171,7 +175,7 @@ fn report(error: &anyhow::Error) -> String {
         }
     }
     // A file name may hold anything.
-    explain::harmless(&format!("{told}{advice}")).into_owned()
+    crate::text::harmless(&format!("{told}{advice}")).into_owned()
 }
 
 #[cfg(test)]

@@ -5,6 +5,8 @@
 mod calibrate;
 mod checkpoint;
 mod cli;
+mod evaluate;
 mod parity;
 mod privacy;
+mod robust;
 mod score;
