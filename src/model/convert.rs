@@ -61,6 +61,8 @@ pub(crate) enum WeightFile {
 
 /// One tensor of the graph and how it is made.
 struct Target {
+    /// Whether it is of a branch, and made from the branches' file.
+    branch: bool,
     name: String,
     dtype: DType,
     shape: Vec<usize>,
@@ -125,13 +127,14 @@ pub(crate) fn parameters(config: &Gpt2Config) -> u64 {
 /// Tensors of one file, found, checked and added one after another.
 struct Planner<'a> {
     weights: &'a Weights,
+    branch: bool,
     storage: Storage,
     targets: Vec<Target>,
 }
 
 impl<'a> Planner<'a> {
-    fn new(weights: &'a Weights, storage: Storage) -> Self {
-        Self { weights, storage, targets: Vec::new() }
+    fn new(weights: &'a Weights, branch: bool, storage: Storage) -> Self {
+        Self { weights, branch, storage, targets: Vec::new() }
     }
 
     fn fault(&self, message: String) -> ModelError {
@@ -144,8 +147,7 @@ impl<'a> Planner<'a> {
         let Some(found) = names.into_iter().find(|n| self.weights.shape(n).is_some()) else { return Ok(None) };
         match self.weights.shape(&found) {
             Some((_, s)) if s != shape => Err(self.fault(format!("tensor `{found}` has shape {s:?}, the configuration says {shape:?}"))),
-            Some((Dtype::F32 | Dtype::F16 | Dtype::BF16, _)) => Ok(Some(found)),
-            Some((dtype, _)) => Err(self.fault(format!("tensor `{found}` has element type {dtype:?}, expected F32, F16 or BF16"))),
+            Some(_) => self.weights.check_type(&found).map(|()| Some(found)),
             None => Ok(None),
         }
     }
@@ -154,7 +156,8 @@ impl<'a> Planner<'a> {
     fn add(&mut self, name: String, shape: Vec<usize>, source: String) {
         let float = if self.storage == Storage::F16 { DType::F16 } else { DType::F32 };
         let matrix = name.ends_with("c_attn.weight") || name.ends_with("c_proj.weight") || name.ends_with("c_fc.weight");
-        let target = |name, dtype, shape, make| Target { name, dtype, shape, source: source.clone(), make };
+        let branch = self.branch;
+        let target = |name, dtype, shape, make| Target { branch, name, dtype, shape, source: source.clone(), make };
         match self.storage {
             Storage::I8(_) if matrix => {
                 self.targets.push(target(format!("{name}.scale"), DType::F32, vec![shape[1]], Make::ColumnScales));
@@ -176,17 +179,21 @@ impl<'a> Planner<'a> {
         self.add(name, shape, source);
         Ok(())
     }
-
-    /// Single-precision tensors first, so that each one starts at a multiple of its element size.
-    fn done(mut self) -> Vec<Target> {
-        self.targets.sort_by_key(|t| std::cmp::Reverse(t.dtype.size()));
-        self.targets
-    }
 }
 
-/// Checks the checkpoint against its configuration and says how each tensor of the graph is made.
-fn plan(config: &Gpt2Config, weights: &Weights, storage: Storage) -> Result<Vec<Target>, ModelError> {
-    let mut planner = Planner::new(weights, storage);
+/// Checks a checkpoint against its configuration and says how each tensor of the graph is made.
+fn plan(job: &Job<'_>) -> Result<Vec<Target>, ModelError> {
+    let mut targets = plan_base(job.config, job.weights, job.storage)?;
+    if let Some(branches) = job.branches {
+        targets.extend(plan_branches(job.config, branches, job.storage)?);
+    }
+    // single-precision tensors first, so that each one starts at a multiple of its element size
+    targets.sort_by_key(|t| std::cmp::Reverse(t.dtype.size()));
+    Ok(targets)
+}
+
+fn plan_base(config: &Gpt2Config, weights: &Weights, storage: Storage) -> Result<Vec<Target>, ModelError> {
+    let mut planner = Planner::new(weights, false, storage);
     for (name, shape) in expected(config) {
         planner.require(name, shape)?;
     }
@@ -206,12 +213,12 @@ fn plan(config: &Gpt2Config, weights: &Weights, storage: Storage) -> Result<Vec<
         }
         _ => {}
     }
-    Ok(planner.done())
+    Ok(planner.targets)
 }
 
-/// The same for the branches, whose file holds nothing else.
+/// The branches' tensors; their file holds nothing else.
 fn plan_branches(config: &Gpt2Config, branches: &Branches, storage: Storage) -> Result<Vec<Target>, ModelError> {
-    let mut planner = Planner::new(&branches.weights, storage);
+    let mut planner = Planner::new(&branches.weights, true, storage);
     for branch in branches::NAMES {
         for (name, shape) in upper(config, branches.info.first_layer) {
             planner.require(format!("{branch}.{name}"), shape)?;
@@ -224,7 +231,7 @@ fn plan_branches(config: &Gpt2Config, branches: &Branches, storage: Storage) -> 
         let first = branches.info.first_layer;
         return Err(planner.fault(format!("there is a tensor `{extra}`, which no branch from layer {first} to {} has", config.layers - 1)));
     }
-    Ok(planner.done())
+    Ok(planner.targets)
 }
 
 fn sample(weights: &Weights) -> String {
@@ -236,9 +243,9 @@ fn sample(weights: &Weights) -> String {
 /// Prepares the graph's tensors. `hash` names the checkpoint in the cache; without a `cache` directory, or where it cannot be
 /// written, the converted tensors stay in memory.
 pub(crate) fn prepare(job: &Job<'_>) -> Result<Prepared, ModelError> {
-    let targets = plan(job.config, job.weights, job.storage)?;
+    let targets = plan(job)?;
     if let Some(path) = job.weights.path() {
-        if let Some(tensors) = unchanged(&targets, job.weights) {
+        if let Some(tensors) = unchanged(&targets, job) {
             for target in &targets {
                 checked(target, job.weights)?;
             }
@@ -255,34 +262,34 @@ pub(crate) fn prepare(job: &Job<'_>) -> Result<Prepared, ModelError> {
             }
         }
     }
-    in_memory(job, &targets)
-}
-
-/// Prepares the branches' tensors, always in memory: they are few, and ONNX Runtime takes files of one directory only.
-pub(crate) fn prepare_branches(config: &Gpt2Config, branches: &Branches, storage: Storage) -> Result<Prepared, ModelError> {
-    let targets = plan_branches(config, branches, storage)?;
-    in_memory(&Job { config, weights: &branches.weights, storage, hash: "", cache: None }, &targets)
-}
-
-fn in_memory(job: &Job<'_>, targets: &[Target]) -> Result<Prepared, ModelError> {
     let mut bytes = Vec::new();
-    write(&mut bytes, job, targets).map_err(|e| e.or_checkpoint(job.weights))?;
-    Ok(Prepared { tensors: layout(targets, job).0, file: WeightFile::Memory(bytes.into()) })
+    write(&mut bytes, job, &targets).map_err(|e| e.or_checkpoint(job.weights))?;
+    let (tensors, _) = layout(&targets, job);
+    Ok(Prepared { tensors, file: WeightFile::Memory(bytes.into()) })
 }
 
 /// What is converted to what.
 pub(crate) struct Job<'a> {
     pub(crate) config: &'a Gpt2Config,
     pub(crate) weights: &'a Weights,
+    pub(crate) branches: Option<&'a Branches>,
     pub(crate) storage: Storage,
     pub(crate) hash: &'a str,
     pub(crate) cache: Option<&'a Path>,
 }
 
-/// The checkpoint's own tensors, where the graph can use every one as it is.
-fn unchanged(targets: &[Target], weights: &Weights) -> Option<HashMap<String, External>> {
+impl<'a> Job<'a> {
+    /// The file that a tensor is made from.
+    fn file(&self, target: &Target) -> &'a Weights {
+        self.branches.filter(|_| target.branch).map_or(self.weights, |b| &b.weights)
+    }
+}
+
+/// The checkpoint's own tensors, where the graph can use every one as it is and all are in one file.
+fn unchanged(targets: &[Target], job: &Job<'_>) -> Option<HashMap<String, External>> {
+    let weights = job.weights;
     let one = |t: &Target| {
-        let (dtype, _) = weights.shape(&t.source)?;
+        let (dtype, _) = weights.shape(&t.source).filter(|_| !t.branch)?;
         let same = t.make == Make::Same && matches!((t.dtype, dtype), (DType::F32, Dtype::F32) | (DType::F16, Dtype::F16));
         let (offset, length) = weights.position(&t.source)?;
         same.then(|| (t.name.clone(), External { dtype: t.dtype, shape: t.shape.clone(), offset, length }))
@@ -400,7 +407,7 @@ fn layout(targets: &[Target], job: &Job<'_>) -> (HashMap<String, External>, Vec<
 fn write(out: &mut impl Write, job: &Job<'_>, targets: &[Target]) -> Result<(), WriteError> {
     out.write_all(&layout(targets, job).1).map_err(WriteError::Io)?;
     for target in targets {
-        let values = checked(target, job.weights).map_err(WriteError::Model)?;
+        let values = checked(target, job.file(target)).map_err(WriteError::Model)?;
         out.write_all(&convert(target, &values, job.storage)).map_err(WriteError::Io)?;
     }
     out.flush().map_err(WriteError::Io)

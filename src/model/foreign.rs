@@ -31,11 +31,9 @@ fn parse([config, tokenizer, branches, weights]: [&[u8]; 4]) -> Result<(), Model
     let (config, weights) = (config?, weights?);
     let branches = Some(branches).filter(|b| !b.is_empty()).map(|b| Weights::from_bytes(b.to_vec(), "branches.safetensors"));
     let branches = branches.map(|b| Branches::new(b?, &config, "0")).transpose();
+    let known = branches.as_ref().ok().and_then(Option::as_ref);
     for storage in [Storage::F32, Storage::F16, Storage::I8(Bits::Eight), Storage::I8(Bits::Seven)] {
-        convert::prepare(&Job { config: &config, weights: &weights, storage, hash: "0", cache: None })?;
-        if let Ok(Some(branches)) = &branches {
-            convert::prepare_branches(&config, branches, storage)?;
-        }
+        convert::prepare(&Job { config: &config, weights: &weights, branches: known, storage, hash: "0", cache: None })?;
     }
     branches?;
     tokenizer?.fits(config.vocabulary, "tokenizer.json")

@@ -12,6 +12,9 @@ use super::{
 };
 use std::{collections::HashMap, ops::Range};
 
+mod decoding;
+pub(crate) use decoding::{decoding, past_name, present_name};
+
 /// Which kernels a graph is written for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Flavour {
@@ -26,7 +29,7 @@ pub(crate) enum Flavour {
 }
 
 impl Flavour {
-    fn own_operators(self) -> bool {
+    pub(crate) fn own_operators(self) -> bool {
         matches!(self, Self::CpuF32 | Self::CpuI8)
     }
 
@@ -37,8 +40,6 @@ impl Flavour {
 
 /// Name of the weights' file inside a graph, where the weights are in memory.
 pub(crate) const IN_MEMORY: &str = "weights";
-/// The same of the branches' weights, which always are.
-pub(crate) const BRANCHES_IN_MEMORY: &str = "branches";
 
 /// What a graph is written from.
 pub(crate) struct Plan<'a> {
@@ -47,14 +48,8 @@ pub(crate) struct Plan<'a> {
     /// File name of the weights.
     pub(crate) location: &'a str,
     pub(crate) flavour: Flavour,
-    pub(crate) branches: Option<BranchPlan<'a>>,
-}
-
-/// What two branches of a graph are written from.
-pub(crate) struct BranchPlan<'a> {
-    /// The first layer that is not shared.
-    pub(crate) first_layer: usize,
-    pub(crate) tensors: &'a HashMap<String, External>,
+    /// The first layer of the branches, where there are any.
+    pub(crate) fork: Option<usize>,
 }
 
 /// The scoring graph as an ONNX file without weights.
@@ -73,9 +68,8 @@ struct Writer<'a> {
 
 impl Writer<'_> {
     fn tensor(&mut self, name: &str) -> String {
-        let of_a_branch = || Some((self.plan.branches.as_ref()?.tensors.get(name)?, BRANCHES_IN_MEMORY));
-        match self.plan.tensors.get(name).map(|t| (t, self.plan.location)).or_else(of_a_branch) {
-            Some((tensor, location)) => self.graph.external(name, tensor, location),
+        match self.plan.tensors.get(name) {
+            Some(tensor) => self.graph.external(name, tensor, self.plan.location),
             // the plan holds every tensor that its configuration asks for; an empty name would be refused by ONNX Runtime
             None => String::new(),
         }
@@ -88,16 +82,16 @@ impl Writer<'_> {
     /// Embedding and layers: `input_ids` -> final normalised hidden states (B,T,C) of the base and of each branch.
     fn trunk(&mut self) -> Vec<String> {
         let layers = self.plan.config.layers;
-        let fork = self.plan.branches.as_ref().map_or(layers, |b| b.first_layer);
+        let fork = self.plan.fork.unwrap_or(layers);
         let embedded = self.embedding();
         let normal = self.normalise(&embedded, "h.0.ln_1");
-        let shared = self.layers("", 0..fork, (normal, embedded));
-        let mut out = vec![self.layers("", fork..layers, shared.clone()).0];
-        if self.plan.branches.is_some() {
+        let shared = self.stack("", 0..fork, (normal, embedded));
+        let mut out = vec![self.stack("", fork..layers, shared.clone()).0];
+        if self.plan.fork.is_some() {
             for name in branches::NAMES {
                 let prefix = format!("{name}.");
                 let normal = self.normalise(&shared.1, &format!("{prefix}h.{fork}.ln_1"));
-                out.push(self.layers(&prefix, fork..layers, (normal, shared.1.clone())).0);
+                out.push(self.stack(&prefix, fork..layers, (normal, shared.1.clone())).0);
             }
         }
         out
@@ -125,7 +119,7 @@ impl Writer<'_> {
     }
 
     /// Some layers of the base, or of the branch that `prefix` names: (normalised, sum) -> the same for what follows them.
-    fn layers(&mut self, prefix: &str, range: Range<usize>, (mut normal, mut stream): (String, String)) -> (String, String) {
+    fn stack(&mut self, prefix: &str, range: Range<usize>, (mut normal, mut stream): (String, String)) -> (String, String) {
         for layer in range {
             let h = format!("{prefix}h.{layer}");
             let attended = self.attention(&h, layer, &normal);
@@ -156,10 +150,7 @@ impl Writer<'_> {
 
     fn attention(&mut self, h: &str, layer: usize, x: &str) -> String {
         let config = self.plan.config;
-        let mut scale = if config.scale_attention { 1. / ((config.width / config.heads) as f32).sqrt() } else { 1. };
-        if config.scale_by_layer {
-            scale /= (layer + 1) as f32;
-        }
+        let scale = config.attention_scale(layer);
         let name = format!("{h}.attn");
         let mixed = if self.plan.flavour.own_operators() {
             let qkv = self.linear(x, &format!("{name}.c_attn"), None);

@@ -2,9 +2,13 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
+mod attack;
 mod calibrate;
 mod checkpoint;
 mod cli;
+mod evaluate;
 mod parity;
 mod privacy;
+mod robust;
 mod score;
+mod state;
