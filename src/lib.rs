@@ -30,11 +30,12 @@
 //! | [`calibration`] | human and machine scores -> p-value, probability; load, save, fit | stats, score | |
 //! | [`verdict`] | score and calibration -> `Assessment` | stats, score, calibration, text, model | |
 //! | [`detector`] | the one door: `assess(&[Document]) -> Vec<Assessment>` | text, model, score, calibration, verdict | |
+//! | [`client`] | URL and bytes -> status and bytes, over HTTP and HTTPS | | ureq |
 //! | [`adversary`] | prompts -> generated corpus, with its provenance | text, model, detector | chacha20 |
 //! | [`batch`] | files in -> files out, constant memory, input order | text, verdict, detector | csv, flate2, parquet, zstd |
 //! | [`service`] | HTTP: routes, wire types, worker, errors, metrics, page | text, verdict, detector, model, calibration | axum, tokio, hyper, hyper_util, http_body_util, futures_util, bytes, tower, tower_http, metrics, metrics_exporter_prometheus, utoipa |
 //! | [`config`] | flags > env > file > defaults, one merge, all faults at once | | toml |
-//! | [`cli`] | one file per subcommand | stats, text, model, score, calibration, verdict, detector, adversary, batch, service, config | clap, clap_complete, anyhow, indicatif, anstream, anstyle, ctrlc, tracing_subscriber |
+//! | [`cli`] | one file per subcommand | stats, text, model, score, calibration, verdict, detector, client, adversary, batch, service, config | clap, clap_complete, anyhow, indicatif, anstream, anstyle, ctrlc, tracing_subscriber |
 //!
 //! `tests/layering.rs` reads this table: a module that names another one which its row does not list fails the test.
 
@@ -42,6 +43,7 @@ pub mod adversary;
 pub mod batch;
 pub mod calibration;
 pub mod cli;
+pub mod client;
 pub mod config;
 pub mod detector;
 pub mod model;
