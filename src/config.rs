@@ -6,27 +6,45 @@
 use std::{collections::BTreeMap, fmt, path::PathBuf};
 
 /// Every setting that a configuration file may hold: the name of its flag without the dashes.
-pub const KEYS: [&str; 20] = [
+pub const KEYS: [&str; 38] = [
     "api-key",
+    "as",
+    "batch",
     "batch-tokens",
+    "beams",
     "calibration",
     "device",
+    "flood",
     "format",
     "fpr",
+    "frequency-penalty",
     "id-field",
+    "include-prefix",
+    "length",
+    "length-penalty",
     "listen",
     "max-body",
+    "min-p",
     "model",
+    "no-repeat-ngram",
     "normalize",
+    "nsamples",
     "onnxruntime",
     "output-format",
     "precision",
+    "prompt-words",
     "queue",
+    "repetition-penalty",
+    "seed",
     "stream-field",
+    "temperature",
     "text-field",
     "threads",
     "time-field",
     "tokens",
+    "top-k",
+    "top-p",
+    "typical-p",
 ];
 
 /// Where a value came from; a smaller one wins.
@@ -217,7 +235,7 @@ mod tests {
             "--threads: `many` is no number",
             "HIGHWATER_BATCH_TOKENS: `lots` is no number",
             "`queue` in hw.toml: `long` is no number",
-            "`colour` in hw.toml: no such setting; there are api-key, batch-tokens",
+            "`colour` in hw.toml: no such setting; there are api-key, as, batch, batch-tokens",
             "`model` in hw.toml: expected text, a number or true/false, found array",
             "`serve` in hw.toml: no such setting",
         ] {

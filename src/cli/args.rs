@@ -3,6 +3,9 @@
 use clap::{ArgAction, Args, Parser, Subcommand, ValueHint, builder::BoolishValueParser};
 use std::path::PathBuf;
 
+mod generate;
+pub(super) use generate::Generate;
+
 /// Tells which texts a language model probably wrote.
 ///
 /// Highwater reads each text with a GPT-2 model and asks how predictable it is. Text by machines is often more predictable than text
@@ -78,6 +81,7 @@ pub(super) enum Command {
     Explain(Explain),
     Serve(Serve),
     Calibrate(Calibrate),
+    Generate(Box<Generate>),
     /// Show the model in use
     #[command(subcommand)]
     Model(Model),

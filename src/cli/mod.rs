@@ -5,6 +5,7 @@
 mod args;
 mod calibrate;
 mod explain;
+mod generate;
 mod join;
 mod model;
 mod progress;
@@ -12,7 +13,7 @@ mod score;
 mod serve;
 mod settings;
 
-use crate::{batch::BatchError, config::Faults, detector::DetectorError};
+use crate::{adversary::AdversaryError, batch::BatchError, config::Faults, detector::DetectorError};
 use args::{Cli, Command, Common, Completions, Model};
 use clap::{ArgMatches, CommandFactory, FromArgMatches, parser::ValueSource};
 use std::{
@@ -92,6 +93,7 @@ fn dispatch(cli: Cli, matches: &ArgMatches) -> anyhow::Result<Outcome> {
         Command::Explain(args) => explain::run(&args, &cli.common, matches),
         Command::Serve(_) => serve::run(&cli.common, matches),
         Command::Calibrate(args) => calibrate::run(&args, &cli.common, matches),
+        Command::Generate(args) => generate::run(&args, &cli.common, matches),
         Command::Model(Model::Info { json }) => model::info(json, &cli.common, matches),
         Command::Completions(args) => completions(&args),
     }
@@ -153,7 +155,11 @@ fn reader_has_gone(error: &anyhow::Error) -> bool {
 fn was_refused(error: &anyhow::Error) -> bool {
     error.chain().any(|cause| {
         let other_model = matches!(cause.downcast_ref(), Some(DetectorError::OtherModel { .. }));
-        other_model || cause.is::<Refused>() || cause.is::<Faults>() || cause.downcast_ref().is_some_and(BatchError::refused)
+        other_model
+            || cause.is::<Refused>()
+            || cause.is::<Faults>()
+            || cause.downcast_ref().is_some_and(BatchError::refused)
+            || cause.downcast_ref().is_some_and(AdversaryError::refused)
     })
 }
 

@@ -5,6 +5,7 @@
 mod calibrate;
 mod checkpoint;
 mod cli;
+mod generate;
 mod parity;
 mod privacy;
 mod score;
