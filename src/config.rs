@@ -6,9 +6,11 @@
 use std::{collections::BTreeMap, fmt, path::PathBuf};
 
 /// Every setting that a configuration file may hold: the name of its flag without the dashes.
-pub const KEYS: [&str; 38] = [
+pub const KEYS: [&str; 44] = [
     "api-key",
+    "arl",
     "as",
+    "base-share",
     "batch",
     "batch-tokens",
     "beams",
@@ -24,6 +26,7 @@ pub const KEYS: [&str; 38] = [
     "length-penalty",
     "listen",
     "max-body",
+    "max-streams",
     "min-p",
     "model",
     "no-repeat-ngram",
@@ -36,6 +39,7 @@ pub const KEYS: [&str; 38] = [
     "queue",
     "repetition-penalty",
     "seed",
+    "state",
     "stream-field",
     "temperature",
     "text-field",
@@ -45,6 +49,8 @@ pub const KEYS: [&str; 38] = [
     "top-k",
     "top-p",
     "typical-p",
+    "webhook",
+    "webhook-secret",
 ];
 
 /// Where a value came from; a smaller one wins.
@@ -235,7 +241,7 @@ mod tests {
             "--threads: `many` is no number",
             "HIGHWATER_BATCH_TOKENS: `lots` is no number",
             "`queue` in hw.toml: `long` is no number",
-            "`colour` in hw.toml: no such setting; there are api-key, as, batch, batch-tokens",
+            "`colour` in hw.toml: no such setting; there are api-key, arl, as, base-share, batch",
             "`model` in hw.toml: expected text, a number or true/false, found array",
             "`serve` in hw.toml: no such setting",
         ] {

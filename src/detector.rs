@@ -61,6 +61,7 @@ struct Prepared {
     normalized: Normalized,
     tokens: Tokens,
     unsupported_language: bool,
+    not_prose: bool,
 }
 
 impl Detector {
@@ -83,6 +84,11 @@ impl Detector {
         self.scorer.info()
     }
 
+    /// The model itself, for those who ask more of it than an assessment.
+    pub fn scorer(&mut self) -> &mut dyn Scorer {
+        &mut *self.scorer
+    }
+
     /// The calibration in use.
     pub fn calibration(&self) -> &Arc<Calibration> {
         &self.calibration
@@ -101,7 +107,7 @@ impl Detector {
         let scores = self.scorer.score(&ids);
         self.model_time += start.elapsed();
         let scores = scores?;
-        Ok(documents.iter().zip(&prepared).zip(&scores).map(|((d, p), s)| self.judge(d, p, s)).collect())
+        Ok(documents.iter().zip(&prepared).zip(scores).map(|((d, p), s)| self.judge(d, p, s)).collect())
     }
 
     /// How long the model itself has run since this was last asked, failures included: what is not overhead.
@@ -125,17 +131,19 @@ impl Detector {
         Ok(parts.into_iter().flatten().collect())
     }
 
-    fn judge(&self, document: &Document, prepared: &Prepared, scores: &TokenScores) -> Assessment {
+    fn judge(&self, document: &Document, prepared: &Prepared, scores: TokenScores) -> Assessment {
         let evidence = Evidence {
             document,
             normalization: text::Normalization { invalid_utf8: document.invalid_utf8, ..prepared.normalized.counts },
-            tokens: scores,
+            tokens: &scores,
             unsupported_language: prepared.unsupported_language,
+            not_prose: prepared.not_prose,
         };
         let mut assessment = self.options.policy.judge(&evidence, &self.calibration, &self.name);
         if document.with_tokens {
-            assessment.token_scores = Some(token_scores(document, prepared, scores));
+            assessment.token_scores = Some(token_scores(document, prepared, &scores));
         }
+        assessment.embedding = scores.pooled;
         assessment
     }
 }
@@ -148,7 +156,8 @@ fn prepare_one(scorer: &dyn Scorer, document: &Document, normalize: bool) -> Res
     let normalized = text::normalize(&document.text, normalize);
     let tokens = if normalized.text.trim().is_empty() { Tokens::default() } else { scorer.tokenize(&normalized.text)? };
     let unsupported_language = text::unsupported_language(&normalized.text).is_some();
-    Ok(Prepared { normalized, tokens, unsupported_language })
+    let not_prose = text::not_prose(&normalized.text);
+    Ok(Prepared { normalized, tokens, unsupported_language, not_prose })
 }
 
 fn token_scores(document: &Document, prepared: &Prepared, scores: &TokenScores) -> Vec<TokenScore> {
@@ -164,4 +173,21 @@ fn token_scores(document: &Document, prepared: &Prepared, scores: &TokenScores) 
         }
     };
     prepared.tokens.offsets.iter().enumerate().map(one).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::Fake;
+
+    #[test]
+    fn an_assessment_carries_the_models_mean_state_and_never_tells_it() {
+        let mut detector = Detector::new(Box::new(Fake::default()), Calibration::for_fake().into(), Options::default()).unwrap();
+        let found = detector.assess(&[Document::new("aab"), Document::new(" ")]).unwrap();
+        // bytes 97, 97, 98 by their residue modulo 8
+        let expected = [0., 2. / 3., 1. / 3., 0., 0., 0., 0., 0.];
+        assert!(found[0].embedding.iter().zip(expected).all(|(got, want)| (got - want).abs() < 1e-6), "{:?}", found[0].embedding);
+        assert_eq!((found[0].embedding.len(), found[1].embedding.len()), (8, 0));
+        assert!(!serde_json::to_string(&found[0]).unwrap().contains("embedding"));
+    }
 }

@@ -3,9 +3,12 @@
 //! Takes prompts and a language model; gives generated corpora with their provenance. Every choice is drawn from a seed, so that
 //! a run repeats exactly. Must not print, and must not overwrite a file that it was not told to.
 
+pub mod api;
+pub mod attack;
 mod beam;
 mod corpus;
 mod error;
+pub mod evade;
 pub mod flood;
 mod output;
 mod prompts;

@@ -116,6 +116,11 @@ impl Sink {
         })
     }
 
+    /// Writes a row that says why there is no text, where rows are written.
+    pub(super) fn put_error(&mut self, row: &Value) -> Result<(), AdversaryError> {
+        if self.format == Format::Jsonl { self.put(0, row, "") } else { Ok(()) }
+    }
+
     /// Gives a complete output its name.
     pub(super) fn complete(self) -> Result<(), AdversaryError> {
         let sheet = match &self.to {

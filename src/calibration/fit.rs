@@ -118,7 +118,7 @@ impl Calibration {
     ///     let wave = |t: u64| ((i * 37 + t * 17) % 64) as f32 / 16. + if machine { 0.5 } else { 2. };
     ///     let surprisal: Vec<f32> = (0..40).map(wave).collect();
     ///     let rank = surprisal.iter().map(|s| 1 + s.exp() as u32).collect();
-    ///     let tokens = TokenScores { rank, entropy: vec![2.5; 40], variance: vec![3.; 40], surprisal };
+    ///     let tokens = TokenScores { rank, entropy: vec![2.5; 40], variance: vec![3.; 40], surprisal, ..TokenScores::default() };
     ///     let statistics = Statistics::of(&tokens)?;
     ///     Some(Sample { statistics, tokens: 40, machine, group: i / 2, family: "waves".into(), domain: None, generator: None })
     /// };

@@ -13,7 +13,7 @@ fn sample(random: &mut Random, group: u64, machine: bool, family: usize) -> Samp
     let mean = if machine { 2. } else { 3. } + 0.3 * random.normal() + 0.05 * family as f64;
     let surprisal: Vec<f32> = (0..length).map(|_| (mean + 1.5 * random.normal()).abs() as f32).collect();
     let rank = surprisal.iter().map(|s| 1 + s.exp() as u32).collect();
-    let tokens = TokenScores { rank, entropy: vec![2.5; length], variance: vec![4.; length], surprisal };
+    let tokens = TokenScores { rank, entropy: vec![2.5; length], variance: vec![4.; length], surprisal, ..TokenScores::default() };
     Sample {
         statistics: Statistics::of(&tokens).unwrap(),
         tokens: length,

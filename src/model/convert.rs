@@ -139,8 +139,7 @@ fn plan(config: &Gpt2Config, weights: &Weights, storage: Storage) -> Result<Vec<
         let Some(found) = find(name) else { return Ok(None) };
         match weights.shape(&found) {
             Some((_, s)) if s != shape => Err(fault(format!("tensor `{found}` has shape {s:?}, the configuration says {shape:?}"))),
-            Some((Dtype::F32 | Dtype::F16 | Dtype::BF16, _)) => Ok(Some(found)),
-            Some((dtype, _)) => Err(fault(format!("tensor `{found}` has element type {dtype:?}, expected F32, F16 or BF16"))),
+            Some(_) => weights.check_type(&found).map(|()| Some(found)),
             None => Ok(None),
         }
     };

@@ -2,10 +2,13 @@
 
 use super::{ModelError, ModelInfo, Scorer, TokenScores, Tokens};
 
+/// Length of a text's pooled vector.
+const WIDTH: usize = 8;
+
 /// A scorer without weights: deterministic, instant, and a batch of N equals N singles.
 ///
 /// Lower-case ASCII letters and spaces are predictable (surprisal near 1), everything else is not (near 5), so a test can write
-/// "machine" and "human" texts by hand.
+/// "machine" and "human" texts by hand. A text's pooled vector holds the share of its bytes of each residue modulo the width.
 #[derive(Debug)]
 pub struct Fake {
     info: ModelInfo,
@@ -22,7 +25,7 @@ impl Default for Fake {
                 vocabulary: 256,
                 context: 1024,
                 layers: 0,
-                width: 0,
+                width: WIDTH,
                 device: "cpu".into(),
                 precision: "fp32".into(),
                 runtime: "none".into(),
@@ -61,7 +64,11 @@ impl Scorer for Fake {
 fn score_one(ids: &[u32]) -> TokenScores {
     let mut out = TokenScores::default();
     let mut before = 0;
+    if !ids.is_empty() {
+        out.pooled = vec![0.; WIDTH];
+    }
     for &id in ids {
+        out.pooled[id as usize % WIDTH] += 1. / ids.len() as f32;
         let plain = id == 32 || (97..=122).contains(&id);
         let jitter = ((id * 31 + before * 17) % 64) as f32 / 64.;
         let surprisal = if plain { 0.5 + jitter } else { 4.5 + jitter };

@@ -1,7 +1,8 @@
 //! The scoring graph of a GPT-2, ending in the statistics head.
 //!
-//! Inputs: `input_ids` (B,T) padded on the right, `rows` (K,M) flat positions to score, `targets` (K,M) the tokens that follow them.
-//! Output: `scores` (K,M,4): surprisal, rank, entropy, variance. No mask: causal attention never lets a position see what follows it.
+//! Inputs: `input_ids` (B,T) padded on the right, `rows` (K,M) flat positions to score, `targets` (K,M) the tokens that follow them,
+//! `pool` (B,1,T) each position's weight in its text's mean. Outputs: `scores` (K,M,4): surprisal, rank, entropy, variance; `pooled`
+//! (B,1,C): the mean of the final hidden states. No mask: causal attention never lets a position see what follows it.
 //! Logits exist for one chunk of M rows at a time.
 
 use super::{
@@ -52,6 +53,7 @@ pub(crate) struct Plan<'a> {
 pub(crate) fn scoring(plan: &Plan<'_>) -> Vec<u8> {
     let mut writer = Writer { graph: Graph::new("main"), plan };
     let hidden = writer.trunk();
+    writer.pool(&hidden);
     writer.head(&hidden);
     writer.graph.encode()
 }
@@ -164,6 +166,16 @@ impl Writer<'_> {
             Some(Activation::Silu) => g.op(Op::contrib("QuickGelu").with("alpha", Attr::Float(1.)), &[x]),
             Some(Activation::QuickGelu) => g.op(Op::contrib("QuickGelu").with("alpha", Attr::Float(1.702)), &[x]),
         }
+    }
+
+    /// The weighted sum of each text's hidden states, in single precision.
+    fn pool(&mut self, hidden: &str) {
+        let cast = |to: DType| Op::onnx("Cast").with("to", Attr::Int(to as i64));
+        let weights = self.graph.input("pool", DType::F32, &["B", "1", "T"]);
+        let weights = self.graph.op(cast(self.plan.flavour.float()), &[&weights]);
+        let sums = self.graph.op(Op::onnx("MatMul"), &[&weights, hidden]);
+        self.graph.named(cast(DType::F32), &[&sums], &["pooled"]);
+        self.graph.output("pooled", DType::F32, &["B", "1", &self.plan.config.width.to_string()]);
     }
 
     /// Gathers the rows to score and scans them chunk by chunk.

@@ -41,6 +41,7 @@ pub trait Scorer: Send + Sync {
     fn tokenize(&self, text: &str) -> Result<Tokens, ModelError>;
 
     /// Scores every token of every text, in order; a text of any length, also an empty one. The first token is conditioned on end-of-text.
+    /// A text's numbers do not depend on the texts beside it.
     fn score(&mut self, texts: &[&[u32]]) -> Result<Vec<TokenScores>, ModelError>;
 }
 
@@ -96,7 +97,7 @@ pub struct Tokens {
     pub offsets: Vec<(u32, u32)>,
 }
 
-/// Per-token scores of one text; all four of the same length.
+/// Per-token scores of one text, all of the same length, and one vector of the whole text.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct TokenScores {
     /// -ln q(x_t | x_<t), nats.
@@ -107,6 +108,9 @@ pub struct TokenScores {
     pub entropy: Vec<f32>,
     /// Variance of the surprisal under q(. | x_<t), nats squared.
     pub variance: Vec<f32>,
+    /// Mean over the tokens of the final normalised hidden state that each one was predicted from, as long as [`ModelInfo::width`]: texts
+    /// about the same thing in the same manner lie close together. Empty where nothing was scored.
+    pub pooled: Vec<f32>,
 }
 
 impl TokenScores {
@@ -117,7 +121,8 @@ impl TokenScores {
 
     /// Zeros for `tokens` tokens.
     fn zeros(tokens: usize) -> Self {
-        Self { surprisal: vec![0.; tokens], rank: vec![0; tokens], entropy: vec![0.; tokens], variance: vec![0.; tokens] }
+        let numbers = || vec![0.; tokens];
+        Self { surprisal: numbers(), rank: vec![0; tokens], entropy: numbers(), variance: numbers(), pooled: Vec::new() }
     }
 
     /// Whether there is no token.

@@ -236,8 +236,32 @@ fn groups(mut windows: Vec<Window>, budget: usize) -> Vec<Vec<Window>> {
     out
 }
 
-/// Scores of one window's kept positions: surprisal, rank, entropy, variance.
-type Scored = (Window, Vec<[f32; 4]>);
+/// What the model says of one window.
+struct Scored {
+    window: Window,
+    /// Surprisal, rank, entropy, variance of each kept position.
+    tokens: Vec<[f32; 4]>,
+    /// Mean hidden state of the kept positions.
+    pooled: Vec<f32>,
+}
+
+impl Scored {
+    /// Puts a window's part into its text's scores.
+    fn put(&self, text: &mut TokenScores) {
+        let first = self.window.start + self.window.from;
+        for (at, &[surprisal, rank, entropy, variance]) in (first..).zip(&self.tokens) {
+            text.surprisal[at] = surprisal;
+            text.rank[at] = rank as u32;
+            text.entropy[at] = entropy;
+            text.variance[at] = variance;
+        }
+        let share = self.tokens.len() as f32 / text.len() as f32;
+        text.pooled.resize(self.pooled.len(), 0.);
+        for (sum, mean) in text.pooled.iter_mut().zip(&self.pooled) {
+            *sum += share * mean;
+        }
+    }
+}
 
 impl Gpt2 {
     fn new(checkpoint: Checkpoint, sessions: Vec<Session>, info: ModelInfo, options: &LoadOptions) -> Self {
@@ -299,17 +323,13 @@ impl Scorer for Gpt2 {
         let share = windows.iter().map(|w| w.len).sum::<usize>().div_ceil(self.sessions.len().max(1));
         let groups = groups(windows, share.max(SMALLEST_BATCH).min(self.batch_tokens));
         let mut out: Vec<TokenScores> = texts.iter().map(|t| TokenScores::zeros(t.len())).collect();
-        for (window, scores) in self.run(texts, &groups)? {
-            let into = &mut out[window.text];
-            for (i, [surprisal, rank, entropy, variance]) in scores.into_iter().enumerate() {
-                let at = window.start + window.from + i;
-                into.surprisal[at] = surprisal;
-                into.rank[at] = rank as u32;
-                into.entropy[at] = entropy;
-                into.variance[at] = variance;
-            }
+        let mut scored = self.run(texts, &groups)?;
+        // sums over a text's windows must not depend on which worker was faster
+        scored.sort_by_key(|s| (s.window.text, s.window.start));
+        for scored in scored {
+            scored.put(&mut out[scored.window.text]);
         }
-        if out.iter().any(|s| s.surprisal.iter().chain(&s.entropy).chain(&s.variance).any(|v| !v.is_finite())) {
+        if out.iter().any(|s| s.surprisal.iter().chain(&s.entropy).chain(&s.variance).chain(&s.pooled).any(|v| !v.is_finite())) {
             return Err(ModelError::Run(
                 "the model gave numbers that are not finite; its weights may be damaged, or too large for this precision".into(),
             ));
@@ -323,6 +343,7 @@ fn run_group(session: &mut Session, texts: &[&[u32]], group: &[Window], end_of_t
     let fault = |e: ort::Error| ModelError::Run(e.to_string());
     let width = group.first().map_or(0, |w| w.len);
     let mut ids = vec![i64::from(end_of_text); group.len() * width];
+    let mut pool = vec![0f32; ids.len()];
     let (mut rows, mut targets) = (Vec::new(), Vec::new());
     for (b, window) in group.iter().enumerate() {
         let text = texts[window.text];
@@ -334,6 +355,7 @@ fn run_group(session: &mut Session, texts: &[&[u32]], group: &[Window], end_of_t
             if i >= window.from {
                 rows.push((b * width + i) as i64);
                 targets.push(i64::from(text[position]));
+                pool[b * width + i] = 1. / (window.len - window.from) as f32;
             }
         }
     }
@@ -346,11 +368,18 @@ fn run_group(session: &mut Session, texts: &[&[u32]], group: &[Window], end_of_t
         "input_ids" => TensorRef::from_array_view(([group.len(), width], ids.as_slice())).map_err(fault)?,
         "rows" => TensorRef::from_array_view(([chunks, per_chunk], rows.as_slice())).map_err(fault)?,
         "targets" => TensorRef::from_array_view(([chunks, per_chunk], targets.as_slice())).map_err(fault)?,
+        "pool" => TensorRef::from_array_view(([group.len(), 1, width], pool.as_slice())).map_err(fault)?,
     ];
     let outputs = session.run(inputs).map_err(fault)?;
     let (_, scores) = outputs["scores"].try_extract_tensor::<f32>().map_err(fault)?;
+    let (_, pooled) = outputs["pooled"].try_extract_tensor::<f32>().map_err(fault)?;
     let mut scores = scores.as_chunks::<4>().0.iter().copied();
-    Ok(group.iter().map(|&w| (w, scores.by_ref().take(w.len - w.from).collect())).collect())
+    let pooled = pooled.chunks_exact((pooled.len() / group.len()).max(1));
+    let one = |(&window, pooled): (&Window, &[f32])| {
+        let tokens = scores.by_ref().take(window.len - window.from).collect();
+        Scored { window, tokens, pooled: pooled.to_vec() }
+    };
+    Ok(group.iter().zip(pooled).map(one).collect())
 }
 
 #[cfg(test)]

@@ -1,4 +1,6 @@
 //! Reads a safetensors file, from memory or from disk, one tensor at a time; only the header is ever held whole.
+//! A matrix may be packed: I8, beside a tensor of its name and `.scale` (F32) that it is multiplied by, one number for each row
+//! (shape [rows, 1]) or for each column ([1, columns]).
 
 use super::ModelError;
 use half::{bf16, f16, slice::HalfFloatSliceExt};
@@ -98,12 +100,53 @@ impl Weights {
         }
     }
 
+    /// Whether a tensor is stored in a way that [`Self::read`] knows; the fault where it is not.
+    pub(crate) fn check_type(&self, name: &str) -> Result<(), ModelError> {
+        match self.shape(name) {
+            Some((Dtype::F32 | Dtype::F16 | Dtype::BF16, _)) => Ok(()),
+            Some((Dtype::I8, _)) => self.scale(name).map(|_| ()),
+            other => {
+                let found = other.map_or_else(|| "none".to_owned(), |(dtype, _)| format!("{dtype:?}"));
+                let message = format!("tensor `{name}` has element type {found}, expected F32, F16 or BF16, or I8 with a scale");
+                Err(checkpoint(&self.place, message))
+            }
+        }
+    }
+
+    /// The scales of a packed matrix and its columns.
+    fn scale(&self, name: &str) -> Result<(Scale, usize), ModelError> {
+        let scale = format!("{name}.scale");
+        let fault = |message| Err(checkpoint(&self.place, message));
+        let Some(&[rows, columns]) = self.shape(name).map(|(_, shape)| shape) else {
+            return fault(format!("tensor `{name}` has element type I8, expected a matrix of it"));
+        };
+        match self.shape(&scale) {
+            Some((Dtype::F32, &[r, 1])) if r == rows => Ok((Scale::Rows(self.read(&scale)?), columns)),
+            Some((Dtype::F32, &[1, c])) if c == columns => Ok((Scale::Columns(self.read(&scale)?), columns)),
+            Some((dtype, shape)) => {
+                fault(format!("tensor `{scale}` is {dtype:?} of shape {shape:?}, expected F32 of shape [{rows}, 1] or [1, {columns}]"))
+            }
+            None => fault(format!("tensor `{name}` has element type I8, but `{scale}` is missing")),
+        }
+    }
+
+    fn unpack(&self, name: &str, bytes: &[u8]) -> Result<Vec<f32>, ModelError> {
+        let (scale, columns) = self.scale(name)?;
+        let whole = |b: &u8| f32::from(i8::from_ne_bytes([*b]));
+        let rows = bytes.chunks_exact(columns.max(1));
+        Ok(match scale {
+            Scale::Rows(scales) => rows.zip(scales).flat_map(|(row, s)| row.iter().map(move |b| whole(b) * s)).collect(),
+            Scale::Columns(scales) => rows.flat_map(|row| row.iter().zip(&scales).map(|(b, s)| whole(b) * s)).collect(),
+        })
+    }
+
     /// A tensor's numbers in single precision, row by row.
     pub(crate) fn read(&self, name: &str) -> Result<Vec<f32>, ModelError> {
+        self.check_type(name)?;
         let bytes = self.bytes(name)?;
         let halves = || bytes.chunks_exact(2).map(|b| u16::from_le_bytes([b[0], b[1]]));
-        Ok(match self.metadata.info(name).map(|i| i.dtype) {
-            Some(Dtype::F32) => bytes.chunks_exact(4).map(|b| f32::from_le_bytes([b[0], b[1], b[2], b[3]])).collect(),
+        Ok(match self.shape(name).map(|(dtype, _)| dtype) {
+            Some(Dtype::I8) => self.unpack(name, &bytes)?,
             Some(Dtype::F16) => {
                 let halves: Vec<f16> = halves().map(f16::from_bits).collect();
                 let mut out = vec![0.; halves.len()];
@@ -111,12 +154,16 @@ impl Weights {
                 out
             }
             Some(Dtype::BF16) => halves().map(|h| bf16::from_bits(h).to_f32()).collect(),
-            other => {
-                let found = other.map_or_else(|| "none".to_owned(), |d| format!("{d:?}"));
-                return Err(checkpoint(&self.place, format!("tensor `{name}` has element type {found}, expected F32, F16 or BF16")));
-            }
+            // of single precision: `check_type` refused everything else
+            _ => bytes.chunks_exact(4).map(|b| f32::from_le_bytes([b[0], b[1], b[2], b[3]])).collect(),
         })
     }
+}
+
+/// The numbers that a packed matrix is multiplied by.
+enum Scale {
+    Rows(Vec<f32>),
+    Columns(Vec<f32>),
 }
 
 /// Reads the header that `bytes` start with, of a file of `length` bytes. Gives where the tensors start.
@@ -136,4 +183,54 @@ fn header(bytes: &[u8], length: u64, place: &str) -> Result<(u64, Metadata), Mod
 
 fn checkpoint(place: &str, message: String) -> ModelError {
     ModelError::Checkpoint { place: place.to_owned(), message }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A file in memory: each tensor's name, element type, shape and bytes.
+    fn file(tensors: &[(&str, &str, &[usize], Vec<u8>)]) -> Weights {
+        let mut header = serde_json::Map::new();
+        let mut data: Vec<u8> = Vec::new();
+        for (name, dtype, shape, bytes) in tensors {
+            let offsets = [data.len(), data.len() + bytes.len()];
+            header.insert((*name).into(), serde_json::json!({"dtype": dtype, "shape": shape, "data_offsets": offsets}));
+            data.extend_from_slice(bytes);
+        }
+        let text = serde_json::Value::from(header).to_string();
+        let mut bytes = (text.len() as u64).to_le_bytes().to_vec();
+        bytes.extend(text.into_bytes());
+        bytes.extend(data);
+        Weights::from_bytes(bytes, "packed.safetensors").unwrap()
+    }
+
+    fn floats(values: &[f32]) -> Vec<u8> {
+        values.iter().flat_map(|v| v.to_le_bytes()).collect()
+    }
+
+    const WHOLE: [u8; 6] = [1, 2, 3, 0xff, 0x81, 127];
+
+    #[test]
+    fn packed_matrices_are_multiplied_by_row_or_by_column() {
+        let weights = file(&[("w", "I8", &[2, 3], WHOLE.to_vec()), ("w.scale", "F32", &[2, 1], floats(&[0.5, 2.]))]);
+        assert_eq!(weights.read("w").unwrap(), [0.5, 1., 1.5, -2., -254., 254.]);
+        let weights = file(&[("w", "I8", &[2, 3], WHOLE.to_vec()), ("w.scale", "F32", &[1, 3], floats(&[1., 10., 0.5]))]);
+        assert_eq!(weights.read("w").unwrap(), [1., 20., 1.5, -1., -1270., 63.5]);
+        // one row: both readings of its scale's shape would fit, if it had one column
+        let weights = file(&[("w", "I8", &[1, 3], WHOLE[..3].to_vec()), ("w.scale", "F32", &[1, 3], floats(&[1., 2., 3.]))]);
+        assert_eq!(weights.read("w").unwrap(), [1., 4., 9.]);
+    }
+
+    #[test]
+    fn a_packed_matrix_without_fitting_scales_is_refused() {
+        let told = |tensors: &[_]| file(tensors).check_type("w").unwrap_err().to_string();
+        let packed = || ("w", "I8", &[2usize, 3][..], WHOLE.to_vec());
+        assert!(told(&[packed()]).contains("`w.scale` is missing"));
+        let message = told(&[packed(), ("w.scale", "F32", &[3, 1], floats(&[1.; 3]))]);
+        assert!(message.ends_with("`w.scale` is F32 of shape [3, 1], expected F32 of shape [2, 1] or [1, 3]"), "{message}");
+        assert!(told(&[packed(), ("w.scale", "F16", &[2, 1], vec![0; 4])]).contains("is F16 of shape"));
+        assert!(told(&[("w", "I8", &[6], WHOLE.to_vec()), ("w.scale", "F32", &[6, 1], floats(&[1.; 6]))]).contains("expected a matrix"));
+        assert!(told(&[("w", "I64", &[1], vec![0; 8])]).contains("has element type I64, expected F32, F16 or BF16, or I8"));
+    }
 }

@@ -5,7 +5,8 @@ use crate::{model::TokenScores, stats::auroc, stats::random::Random};
 use proptest::prelude::*;
 
 fn tokens(surprisal: &[f32], rank: &[u32], entropy: &[f32], variance: &[f32]) -> TokenScores {
-    TokenScores { surprisal: surprisal.to_vec(), rank: rank.to_vec(), entropy: entropy.to_vec(), variance: variance.to_vec() }
+    let (surprisal, rank, entropy, variance) = (surprisal.to_vec(), rank.to_vec(), entropy.to_vec(), variance.to_vec());
+    TokenScores { surprisal, rank, entropy, variance, ..TokenScores::default() }
 }
 
 fn near(found: f64, expected: f64) {
@@ -68,7 +69,7 @@ fn text(random: &mut Random, length: usize, mean: f64, spread: f64) -> Statistic
     let surprisal: Vec<f32> = (0..length).map(|_| (mean + spread * random.normal()).abs() as f32).collect();
     let rank = surprisal.iter().map(|s| 1 + s.exp() as u32).collect();
     let entropy = surprisal.iter().map(|s| 2. + s / 4.).collect();
-    Statistics::of(&TokenScores { variance: vec![4.; length], rank, entropy, surprisal }).unwrap()
+    Statistics::of(&TokenScores { variance: vec![4.; length], rank, entropy, surprisal, ..TokenScores::default() }).unwrap()
 }
 
 /// Human in the middle, machine on both sides of it: one statistic with one direction cannot tell them apart.
@@ -164,6 +165,7 @@ proptest! {
             rank: rows.iter().map(|r| r.1).collect(),
             entropy: rows.iter().map(|r| r.2).collect(),
             variance: rows.iter().map(|r| r.3).collect(),
+            ..TokenScores::default()
         };
         let s = Statistics::of(&t).unwrap();
         let json = serde_json::to_value(s).unwrap();

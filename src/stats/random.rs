@@ -1,4 +1,4 @@
-//! A seeded generator for tests, so that every simulation repeats exactly.
+//! A seeded generator, so that every resampling and every simulation repeats exactly.
 
 /// SplitMix64 (Steele, Lea & Flood 2014).
 pub(crate) struct Random(pub(crate) u64);
@@ -16,7 +16,13 @@ impl Random {
         ((self.bits() >> 11) as f64 + 0.5) / (1u64 << 53) as f64
     }
 
+    /// Uniform in 0..n; 0 where n is 0. Off by at most n/2^64.
+    pub(crate) fn below(&mut self, n: usize) -> usize {
+        ((u128::from(self.bits()) * n as u128) >> 64) as usize
+    }
+
     /// Standard normal (Box & Muller).
+    #[cfg(test)]
     pub(crate) fn normal(&mut self) -> f64 {
         (-2. * self.uniform().ln()).sqrt() * (std::f64::consts::TAU * self.uniform()).cos()
     }

@@ -2,8 +2,8 @@
 
 Usage: python tests/data/make_parity.py [FOLDER]     (default: tests/data/parity; see README.md beside this file)
 Statistics are float64 from float32 logits. Every `expected.json` holds
-  {"transformers", "torch", "context", "eot", "tie", "cases": [{"name", "text", "ids", "surprisal", "rank", "entropy", "variance", "near_ties"}]};
-`near_ties` lists [place, lowest, highest] where another logit lies within `tie` of the token's own, so that its rank may differ.
+  {"transformers", "torch", "context", "eot", "tie", "cases": [{"name", "text", "ids", "surprisal", "rank", "entropy", "variance", "pooled", "near_ties"}]};
+`pooled` is the mean of the final hidden states that the tokens were predicted from (empty without tokens); `near_ties` lists [place, lowest, highest] where another logit lies within `tie` of the token's own, so that its rank may differ.
 Texts longer than the context follow the window rule that benches/peers/gpt2_reference.py states.
 Must not read the network; equal on every run with the versions that README.md names.
 """
@@ -18,7 +18,7 @@ sys.path.insert(0, os.path.join(HERE, "..", "..", "benches", "peers"))
 import tokenizers  # noqa: E402
 import torch  # noqa: E402
 import transformers  # noqa: E402
-from gpt2_reference import TIE, EOT, PseudoEnglish, Spec, byte_level_bpe, exact_statistics, load_model, write_checkpoint  # noqa: E402
+from gpt2_reference import TIE, EOT, PseudoEnglish, Spec, byte_level_bpe, exact_statistics, load_model, windows, write_checkpoint  # noqa: E402
 
 MERGES = 200
 SENTENCES = [
@@ -111,11 +111,20 @@ def write_tokenizer(folder, tokenizer, vocab_files):
         json.dump(vocab, f, ensure_ascii=False)
 
 
+def pooled(model, ids, eot):
+    """Mean over the tokens of the final hidden state, after the last LayerNorm, of the place that scores each one."""
+    seq, kept = torch.tensor([eot, *ids]), []
+    with torch.inference_mode():
+        for start, end, first in windows(len(ids), model.config.n_positions):
+            kept.append(model.transformer(seq[None, start:end]).last_hidden_state[0, first - start :].double())
+    return torch.cat(kept).mean(0).tolist() if kept else []
+
+
 def rounded(values):
     return [float(f"{v:.7g}") for v in values]
 
 
-def case(name, text, ids, found):
+def case(name, text, ids, found, mean):
     """One entry of `cases`."""
     near = [
         [i, int(low), int(high)]
@@ -130,6 +139,7 @@ def case(name, text, ids, found):
         "rank": [int(r) for r in found["rank"]],
         "entropy": rounded(found["entropy"]),
         "variance": rounded(found["variance"]),
+        "pooled": rounded(mean),
         "near_ties": near,
     }
 
@@ -147,7 +157,7 @@ def make(folder, tokenizer, seed, full=False, vocab_files=False, extra=0, **spec
         ids = theirs(text, verbose=False)["input_ids"]
         if ids != tokenizer.encode(text).ids:
             raise ValueError(f"{folder}: `transformers` and `tokenizers` do not agree on the ids of the text `{name}`")
-        cases.append(case(name, text, ids, exact_statistics(model, ids, eot)))
+        cases.append(case(name, text, ids, exact_statistics(model, ids, eot), pooled(model, ids, eot)))
     head = {"transformers": transformers.__version__, "torch": torch.__version__.split("+")[0], "context": spec.context, "eot": eot, "tie": TIE}
     with open(os.path.join(folder, "expected.json"), "w", encoding="utf-8") as f:
         lines = ",\n".join(json.dumps(c, ensure_ascii=True, separators=(",", ":")) for c in cases)

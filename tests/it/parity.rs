@@ -24,6 +24,8 @@ struct Case {
     rank: Vec<u32>,
     entropy: Vec<f64>,
     variance: Vec<f64>,
+    /// Mean of the final hidden states.
+    pooled: Vec<f64>,
     /// (place, lowest, highest) where another logit lies so near that the rank may differ.
     near_ties: Vec<(usize, u32, u32)>,
 }
@@ -68,8 +70,10 @@ fn fp32_matches_transformers_on_every_kind_of_checkpoint() {
             let got = score(&mut *scorer, &[&tokens.ids]).remove(0);
             let (s, h, v) =
                 (worst(&got.surprisal, &case.surprisal), worst(&got.entropy, &case.entropy), worst(&got.variance, &case.variance));
-            println!("{place}: worst difference in surprisal {s:.1e}, entropy {h:.1e}, variance {v:.1e}");
+            let p = worst(&got.pooled, &case.pooled);
+            println!("{place}: worst difference in surprisal {s:.1e}, entropy {h:.1e}, variance {v:.1e}, pooled {p:.1e}");
             assert!(s < FP32 && h < FP32 && v < 10. * FP32, "{place}: surprisal {s:e}, entropy {h:e}, variance {v:e}");
+            assert!(p < FP32, "{place}: pooled {p:e}");
             for (i, (&got, &expected)) in got.rank.iter().zip(&case.rank).enumerate() {
                 let tie = case.near_ties.iter().any(|&(at, low, high)| at == i && (low..=high).contains(&got));
                 assert!(got == expected || tie, "{place}: rank of token {i} is {got}, expected {expected}");
@@ -104,6 +108,11 @@ fn a_batch_of_n_equals_n_singles() {
             for (a, b) in alone.surprisal.iter().zip(&batch.surprisal).chain(alone.variance.iter().zip(&batch.variance)) {
                 assert!((a - b).abs() < 1e-5, "{precision}: {a} alone, {b} in a batch");
             }
+            assert_eq!(alone.pooled.len(), if ids.is_empty() { 0 } else { scorer.info().width });
+            assert_eq!(alone.pooled.len(), batch.pooled.len());
+            for (a, b) in alone.pooled.iter().zip(&batch.pooled) {
+                assert!((a - b).abs() < 1e-5, "{precision}: pooled {a} alone, {b} in a batch");
+            }
         }
     }
 }
@@ -137,6 +146,7 @@ proptest! {
                 let near = |a: &[f32], b: &[f32]| a.iter().zip(b).all(|(a, b)| (a - b).abs() < REORDERED * a.abs().max(1.));
                 prop_assert!(near(&alone.surprisal, &batch.surprisal), "{:?}\n{:?}", alone.surprisal, batch.surprisal);
                 prop_assert!(near(&alone.entropy, &batch.entropy) && near(&alone.variance, &batch.variance));
+                prop_assert!(alone.pooled.len() == batch.pooled.len() && near(&alone.pooled, &batch.pooled));
                 prop_assert!(alone.rank.iter().zip(&batch.rank).all(|(a, b)| a.abs_diff(*b) <= 1));
             }
         }

@@ -43,8 +43,9 @@ fn the_graph_of_plain_operators_equals_the_one_with_our_own() {
         let own = on_the_cpu(name, Flavour::CpuF32).unwrap().score(&texts).unwrap();
         for (plain, own) in plain.iter().zip(&own) {
             let (s, h) = (worst(&plain.surprisal, &own.surprisal), worst(&plain.entropy, &own.entropy));
-            let v = worst(&plain.variance, &own.variance);
+            let (v, p) = (worst(&plain.variance, &own.variance), worst(&plain.pooled, &own.pooled));
             assert!(s < TOLERANCE && h < TOLERANCE && v < 10. * TOLERANCE, "{name}: surprisal {s:e}, entropy {h:e}, variance {v:e}");
+            assert!(p < TOLERANCE && plain.pooled.len() == 16, "{name}: pooled {p:e} of {} numbers", plain.pooled.len());
             // another order of summation may swap two tokens that are equally likely
             assert!(plain.rank.iter().zip(&own.rank).all(|(a, b)| a.abs_diff(*b) <= 1), "{name}: {:?}\n{:?}", plain.rank, own.rank);
         }
@@ -62,6 +63,8 @@ fn the_graph_in_half_precision_is_near_the_one_in_single_precision() {
         for (half, own) in half.iter().zip(&own) {
             let (s, h) = (worst(&half.surprisal, &own.surprisal), worst(&half.entropy, &own.entropy));
             assert!(s < HALF && h < HALF, "{name}: surprisal {s:e}, entropy {h:e}");
+            let p = worst(&half.pooled, &own.pooled);
+            assert!(p < HALF, "{name}: pooled {p:e}");
         }
     }
 }

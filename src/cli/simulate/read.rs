@@ -1,0 +1,150 @@
+//! JSONL rows, with texts or already scored, to assessments. A file that is not wholly understood is refused.
+
+use crate::{
+    batch::{Progress, Watch},
+    cli::{Refused, progress::Bar},
+    detector::Detector,
+    text::{Document, Normalization},
+    verdict::{AbstainReason, Assessment, Verdict},
+};
+use serde::Deserialize;
+use std::{
+    fs::File,
+    io::{self, BufRead, BufReader, Read},
+    path::{Path, PathBuf},
+};
+
+/// Texts that are scored together.
+const CHUNK: usize = 256;
+/// The longest line that is read, bytes.
+const LONGEST: u64 = 64 << 20;
+
+/// What a row may say.
+#[derive(Debug, Deserialize)]
+struct Row {
+    text: Option<String>,
+    label: Option<String>,
+    /// Of a row that `highwater score` wrote.
+    tokens: Option<usize>,
+    p_value: Option<f64>,
+    #[serde(default)]
+    flagged: bool,
+    calibration: Option<String>,
+    error: Option<serde::de::IgnoredAny>,
+}
+
+/// Rows on their way to assessments.
+pub(super) struct Reading<'a> {
+    detector: &'a mut Detector,
+    bar: &'a Bar,
+    progress: Progress,
+}
+
+impl<'a> Reading<'a> {
+    pub(super) fn new(detector: &'a mut Detector, bar: &'a Bar) -> Self {
+        Self { detector, bar, progress: Progress::default() }
+    }
+
+    /// The assessments of all rows of one label, or without one.
+    pub(super) fn files(&mut self, paths: &[PathBuf], machine: bool) -> anyhow::Result<Vec<Assessment>> {
+        let mut all = Vec::new();
+        for path in paths {
+            self.file(path, machine, &mut all)?;
+        }
+        let side = if machine { "--machine" } else { "--human" };
+        if !self.bar.cancelled() && !all.iter().any(|a: &Assessment| a.p_value.is_some()) {
+            return Err(
+                Refused(format!("no row of {side} has a p-value: all are too short, of another language, or of another label")).into()
+            );
+        }
+        Ok(all)
+    }
+
+    fn file(&mut self, path: &Path, machine: bool, all: &mut Vec<Assessment>) -> anyhow::Result<()> {
+        let unreadable = |error: io::Error| Refused(format!("cannot read {}: {error}", path.display()));
+        let mut lines = BufReader::new(File::open(path).map_err(unreadable)?);
+        let (mut line, mut texts) = (Vec::new(), Vec::new());
+        for number in 1.. {
+            line.clear();
+            if lines.by_ref().take(LONGEST).read_until(b'\n', &mut line).map_err(unreadable)? == 0 || self.bar.cancelled() {
+                break;
+            }
+            let fault = |what: String| Refused(format!("{}, line {number}: {what}", path.display()));
+            match self.row(&line, machine).map_err(fault)? {
+                Some(Given::Scored(assessment)) => all.push(assessment),
+                Some(Given::Text(text)) => texts.push(Document::new(text)),
+                None => {}
+            }
+            if texts.len() == CHUNK {
+                self.score(&mut texts, all)?;
+            }
+        }
+        self.score(&mut texts, all)
+    }
+
+    /// `None` for a blank line, a row of the other label, and an error row.
+    fn row(&self, line: &[u8], machine: bool) -> Result<Option<Given>, String> {
+        if line.trim_ascii().is_empty() {
+            return Ok(None);
+        }
+        let row: Row = serde_json::from_slice(line).map_err(|error| format!("expected an object with a `text`, or one answer: {error}"))?;
+        let wanted = match row.label.as_deref() {
+            None => true,
+            Some("human") => !machine,
+            Some("machine") => machine,
+            Some(other) => return Err(format!("expected the label human or machine, found `{other}`")),
+        };
+        match (row.tokens, row.text) {
+            _ if !wanted || row.error.is_some() => Ok(None),
+            (Some(tokens), _) => {
+                let own = &self.detector.calibration().name;
+                match row.calibration.as_ref() {
+                    Some(other) if other != own => Err(format!(
+                        "it was scored with the calibration {other}, but {own} is in use; name that one with --calibration, or give the texts"
+                    )),
+                    _ => Ok(Some(Given::Scored(scored(tokens, row.p_value, row.flagged)))),
+                }
+            }
+            (None, Some(text)) => Ok(Some(Given::Text(text))),
+            (None, None) => Err("expected a `text`, or `tokens` and `p_value` as `highwater score` writes them".into()),
+        }
+    }
+
+    fn score(&mut self, texts: &mut Vec<Document>, all: &mut Vec<Assessment>) -> anyhow::Result<()> {
+        let assessments = self.detector.assess(texts)?;
+        self.progress.documents += texts.len() as u64;
+        self.progress.tokens += assessments.iter().map(|a| a.tokens as u64).sum::<u64>();
+        self.bar.progress(&self.progress);
+        all.extend(assessments);
+        texts.clear();
+        Ok(())
+    }
+}
+
+/// What a row gave.
+enum Given {
+    Text(String),
+    Scored(Assessment),
+}
+
+/// As much of an assessment as streams look at.
+pub(super) fn scored(tokens: usize, p_value: Option<f64>, flagged: bool) -> Assessment {
+    Assessment {
+        id: None,
+        stream: Vec::new(),
+        verdict: Verdict::Abstain,
+        abstain_reason: Some(AbstainReason::Uncertain),
+        flagged,
+        score: None,
+        p_value,
+        machine_probability: None,
+        tokens,
+        words: 0,
+        statistics: None,
+        normalization: Normalization::default(),
+        model: String::new(),
+        calibration: String::new(),
+        token_scores: None,
+        embedding: Vec::new(),
+    }
+}

@@ -1,0 +1,196 @@
+//! Seeded streams of drawn documents, and what the monitor made of them. Pure: the same plan and rows give the same result.
+
+use crate::{
+    flood::{Monitor, Reference, Settings, SettingsError, Share},
+    stats::{poisson_bounds, random::Random},
+    text::{Document, StreamKey},
+    verdict::Assessment,
+};
+use jiff::Timestamp;
+
+/// Streams whose evidence is kept over time.
+const TRACED: usize = 5;
+
+/// What is simulated.
+#[derive(Debug)]
+pub(super) struct Plan {
+    pub(super) settings: Settings,
+    pub(super) reference: Reference,
+    pub(super) share: f64,
+    pub(super) onset: usize,
+    pub(super) length: usize,
+    pub(super) runs: usize,
+    pub(super) seed: u64,
+}
+
+/// What came of it.
+#[derive(Debug, Default, PartialEq)]
+pub(super) struct Found {
+    /// Documents of streams of people alone, and alarms in them; after an alarm a stream begins anew.
+    pub(super) quiet_documents: u64,
+    pub(super) quiet_alarms: u64,
+    /// Streams with a flood that had an alarm before it.
+    pub(super) early: usize,
+    /// Documents from the onset to the alarm of the others, ascending; `None` where there was none.
+    pub(super) delays: Vec<Option<usize>>,
+    /// Streams whose share interval, counted from the onset on, held the true share at all times, and at the end.
+    pub(super) covered_always: usize,
+    pub(super) covered_at_end: usize,
+    /// Mean of the share estimates at the end.
+    pub(super) mean_estimate: f64,
+    /// Logarithm of the e-SR after each document, of the first streams.
+    pub(super) traces: Vec<Vec<f64>>,
+}
+
+/// One stream with a flood.
+struct Flooded {
+    early: bool,
+    delay: Option<usize>,
+    always: bool,
+    last: Share,
+    trace: Vec<f64>,
+}
+
+impl Plan {
+    pub(super) fn monitor(&self) -> Result<Monitor, SettingsError> {
+        Monitor::new(self.settings.clone(), self.reference.clone())
+    }
+
+    pub(super) fn run(&self, human: &[Assessment], machine: &[Assessment]) -> Result<Found, SettingsError> {
+        let mut found = Found { quiet_documents: (self.runs * self.length) as u64, ..Found::default() };
+        for run in 0..self.runs {
+            let mut random = Random(self.seed.wrapping_add((run as u64).wrapping_mul(0xD1B5_4A32_D192_ED03)));
+            found.quiet_alarms += self.quiet(human, &mut random)?;
+            let flooded = self.flooded((human, machine), &mut random)?;
+            found.early += usize::from(flooded.early);
+            if !flooded.early {
+                found.delays.push(flooded.delay);
+            }
+            found.covered_always += usize::from(flooded.always);
+            found.covered_at_end += usize::from(holds(flooded.last, self.share));
+            found.mean_estimate += flooded.last.estimate / self.runs as f64;
+            if run < TRACED {
+                found.traces.push(flooded.trace);
+            }
+        }
+        found.delays.sort_by_key(|delay| delay.unwrap_or(usize::MAX));
+        Ok(found)
+    }
+
+    /// Alarms in a stream of people alone.
+    fn quiet(&self, human: &[Assessment], random: &mut Random) -> Result<u64, SettingsError> {
+        let (mut monitor, mut alarms) = (self.monitor()?, 0);
+        for t in 0..self.length {
+            if alarm(&mut monitor, drawn(human, random), t) {
+                alarms += 1;
+                monitor = self.monitor()?;
+            }
+        }
+        Ok(alarms)
+    }
+
+    fn flooded(&self, (human, machine): (&[Assessment], &[Assessment]), random: &mut Random) -> Result<Flooded, SettingsError> {
+        let mut monitor = self.monitor()?;
+        let quiet_arl = Settings { arl: 1e15, ..self.settings.clone() };
+        let mut share_monitor = Monitor::new(quiet_arl, self.reference.clone())?;
+        let mut found =
+            Flooded { early: false, delay: None, always: true, last: Share { low: 0., estimate: 0., high: 1. }, trace: Vec::new() };
+        for t in 0..self.length {
+            let flood = t >= self.onset;
+            let from = if flood && random.uniform() < self.share { machine } else { human };
+            let assessment = drawn(from, random);
+            let alarmed = alarm(&mut monitor, assessment, t);
+            found.early |= alarmed && !flood;
+            if alarmed && flood {
+                found.delay.get_or_insert(t - self.onset + 1);
+            }
+            if let Some(status) = monitor.status(&StreamKey::whole()) {
+                found.trace.push(status.log_sr);
+            }
+            if flood {
+                share_monitor.count(&Document::default(), assessment, Timestamp::UNIX_EPOCH);
+                let share = share_monitor.status(&StreamKey::whole()).map_or(found.last, |status| status.share);
+                found.always &= holds(share, self.share);
+                found.last = share;
+            }
+        }
+        Ok(found)
+    }
+}
+
+impl Found {
+    /// Documents between two alarms of people alone, with its 95% interval where runs between alarms are taken as exponential, which is
+    /// nearly so; no alarm gives a lower bound alone.
+    pub(super) fn run_length(&self) -> (Option<f64>, f64, Option<f64>) {
+        let (alarms, documents) = (self.quiet_alarms, self.quiet_documents as f64);
+        let (few, many) = poisson_bounds(alarms, 0.95);
+        let some = |x: f64| (alarms > 0).then_some(x);
+        (some(documents / alarms as f64), documents / many, some(documents / few))
+    }
+
+    /// The delay that this part of the streams stays below or at; `None` where it is longer than the streams.
+    pub(super) fn delay(&self, part: f64) -> Option<usize> {
+        let place = ((self.delays.len() as f64 * part).ceil() as usize).saturating_sub(1);
+        self.delays.get(place).copied().flatten()
+    }
+
+    /// Streams without an early alarm whose flood was found.
+    pub(super) fn found(&self) -> usize {
+        self.delays.iter().flatten().count()
+    }
+}
+
+/// Whether this document raises the alarm. One document a second, which no number here depends on.
+fn alarm(monitor: &mut Monitor, assessment: &Assessment, second: usize) -> bool {
+    let now = Timestamp::from_second(second as i64).unwrap_or(Timestamp::UNIX_EPOCH);
+    monitor.count(&Document::default(), assessment, now);
+    monitor.drain_alarms().iter().any(|alarm| alarm.event == crate::flood::AlarmEvent::Raised)
+}
+
+fn drawn<'a>(from: &'a [Assessment], random: &mut Random) -> &'a Assessment {
+    &from[random.below(from.len())]
+}
+
+fn holds(share: Share, truth: f64) -> bool {
+    (share.low..=share.high).contains(&truth)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{super::read::scored, *};
+    use crate::stats::BinRates;
+
+    fn plan(share: f64) -> Plan {
+        let bin = BinRates { from_tokens: 8, human: 2000, few_shot: false, machine: 500, detected: vec![240, 340, 420, 480] };
+        let settings = Settings { max_keys: 16, dedup_window: 0, ..Settings::default() };
+        let reference = Reference::new(vec![bin]).unwrap();
+        Plan { settings, reference, share, onset: 100, length: 400, runs: 20, seed: 1 }
+    }
+
+    fn rows(power: f64) -> Vec<Assessment> {
+        (1..1000).map(|i| scored(100, Some((f64::from(i) / 1000.).powf(power)), false)).collect()
+    }
+
+    #[test]
+    fn floods_are_found_and_the_same_seed_finds_the_same() {
+        let (human, machine) = (rows(1.), rows(6.));
+        let found = plan(1.).run(&human, &machine).unwrap();
+        assert_eq!((found.early, found.found(), found.covered_at_end), (0, 20, 20));
+        assert!(found.delay(0.5).unwrap() <= 12 && found.delay(0.9) >= found.delay(0.5), "{:?}", found.delays);
+        assert_eq!(found.run_length().0, None, "no alarm without a flood");
+        assert!(found.run_length().1 > 2000., "{:?}", found.run_length());
+        assert!(found.mean_estimate > 0.8, "{}", found.mean_estimate);
+        assert_eq!(found, plan(1.).run(&human, &machine).unwrap());
+        assert!(found != Plan { seed: 2, ..plan(1.) }.run(&human, &machine).unwrap());
+        let none = plan(1.).run(&human, &human).unwrap();
+        assert_eq!((none.found(), none.delay(0.5)), (0, None));
+    }
+
+    #[test]
+    fn false_alarms_are_counted_on_streams_of_people() {
+        let found = plan(0.5).run(&rows(6.), &rows(6.)).unwrap();
+        let (estimate, low, high) = found.run_length();
+        assert_eq!((found.early, found.delays.len()), (20, 0));
+        assert!(low < estimate.unwrap() && estimate < high && estimate.unwrap() < 20., "{:?}", found.run_length());
+    }
+}

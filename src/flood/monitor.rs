@@ -1,0 +1,311 @@
+//! The monitor: the one owner of all streams' states.
+
+use super::{
+    Alarm, AlarmEvent, AlarmKind, Counters, Rate, Reference, Settings, SettingsError, Severity, State, StreamStatus,
+    bets::Bets,
+    dedup, judge,
+    sameness::{Background, Sight, Watch},
+    stream::{Stream, Times},
+    table::{Placed, Table},
+};
+use crate::{
+    text::{Document, StreamKey},
+    verdict::Assessment,
+};
+use jiff::Timestamp;
+use std::collections::BTreeMap;
+
+/// The slot of the whole stream.
+pub(super) const WHOLE: u32 = 0;
+/// A calibration mismatch is looked for after so many documents with a p-value, again and again.
+const MISMATCH_EVERY: u32 = 64;
+
+/// Watches streams. One owner, no locks; documents are to be observed in the order of their arrival.
+///
+/// ```
+/// use highwater::{
+///     calibration::Calibration, detector::{Detector, Options}, flood::{LEVELS, Monitor, Reference, Settings}, model::Fake,
+///     text::{Document, StreamKey},
+/// };
+///
+/// let calibration = Calibration::for_fake();
+/// let reference = Reference::new(calibration.bin_rates(&LEVELS))?;
+/// let mut monitor = Monitor::new(Settings::default(), reference)?;
+/// let mut detector = Detector::new(Box::new(Fake::default()), calibration.into(), Options::default())?;
+/// let streams = vec![StreamKey::new("forum-7")?];
+/// let post = Document { streams, ..Document::new("Some post that somebody, or something, wrote.") };
+/// let assessments = detector.assess(std::slice::from_ref(&post))?;
+/// let statuses = monitor.observe(&post, &assessments[0], jiff::Timestamp::UNIX_EPOCH);
+/// assert_eq!(statuses[0].documents, 1);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Debug)]
+pub struct Monitor {
+    pub(super) settings: Settings,
+    pub(super) bets: Bets,
+    pub(super) table: Table,
+    pub(super) seen: dedup::Window,
+    pub(super) watches: BTreeMap<u32, Watch>,
+    pub(super) background: Background,
+    pub(super) alarms: Vec<Alarm>,
+    /// Number of the latest alarm.
+    pub(super) sequence: u64,
+    pub(super) changed: Vec<u32>,
+    pub(super) evicted: Vec<StreamKey>,
+    pub(super) counters: Counters,
+    log_arl: f64,
+    log_clear: f64,
+}
+
+/// A document with all that streams take from it.
+#[derive(Clone, Copy)]
+struct Arrival<'a> {
+    sight: Sight<'a>,
+    times: Times,
+    flagged: bool,
+    /// Length bin and cell of the p-value; `None` without evidence.
+    place: Option<(usize, usize)>,
+}
+
+impl Monitor {
+    /// A monitor that has seen nothing.
+    ///
+    /// # Errors
+    /// A setting that cannot be meant.
+    pub fn new(settings: Settings, reference: Reference) -> Result<Self, SettingsError> {
+        settings.check()?;
+        let mut monitor = Self {
+            bets: Bets::new(&settings, reference),
+            table: Table::new(settings.max_keys, settings.seed),
+            seen: dedup::Window::new(settings.dedup_window),
+            watches: BTreeMap::new(),
+            background: Background::default(),
+            alarms: Vec::new(),
+            sequence: 0,
+            changed: Vec::new(),
+            evicted: Vec::new(),
+            counters: Counters::default(),
+            log_arl: settings.arl.ln(),
+            log_clear: settings.clear_arl.ln(),
+            settings,
+        };
+        // The first in takes slot 0.
+        monitor.insert(Stream::new(StreamKey::whole()));
+        Ok(monitor)
+    }
+
+    /// Counts one document in each of its keys and in the whole stream, and says how each given key stands afterwards, in the order given.
+    ///
+    /// `now` is the time of arrival; the document's own time, where it has one, is used for rates. Evidence is counted in the order of
+    /// arrival, whatever the times say. An id that was seen before in a key within the window changes nothing there.
+    pub fn observe(&mut self, document: &Document, assessment: &Assessment, now: Timestamp) -> Vec<StreamStatus> {
+        self.count(document, assessment, now);
+        let status = |key: &StreamKey| self.status(key).unwrap_or_else(|| self.describe(&Stream::new(key.clone()), None));
+        document.streams.iter().map(status).collect()
+    }
+
+    /// [`Monitor::observe`] without the answers, which is faster.
+    pub fn count(&mut self, document: &Document, assessment: &Assessment, now: Timestamp) {
+        let sight = Sight { text: &document.text, id: document.id.as_deref(), hidden: &assessment.embedding };
+        let times = Times::new(document.time, now);
+        let place = self.bets.place(assessment.tokens, assessment.p_value);
+        let arrival = Arrival { sight, times, flagged: assessment.flagged, place };
+        self.counters.documents += 1;
+        self.background.see(sight.hidden);
+        let mut news = false;
+        for (i, key) in document.streams.iter().enumerate() {
+            if !document.streams[..i].contains(key) && self.is_new(key.as_str(), sight.id) {
+                news = true;
+                self.arrive(key, arrival);
+            }
+        }
+        let whole = StreamKey::whole();
+        if news || document.streams.is_empty() && self.is_new(whole.as_str(), sight.id) {
+            self.arrive(&whole, arrival);
+        } else {
+            self.counters.repeated += 1;
+        }
+    }
+
+    fn is_new(&mut self, key: &str, id: Option<&str>) -> bool {
+        id.is_none_or(|id| self.seen.is_new(self.settings.seed, key, id))
+    }
+
+    fn arrive(&mut self, key: &StreamKey, arrival: Arrival<'_>) {
+        let Some(slot) = self.slot(key) else { return };
+        let stream = self.table.get_mut(slot);
+        let late = stream.arrive(arrival.times, arrival.flagged);
+        let level = arrival.place.map(|place| stream.weigh(place, &self.bets));
+        let (in_flood, watched) = (stream.flags.flood, stream.flags.watched);
+        if self.settings.track_changes && !std::mem::replace(&mut stream.flags.changed, true) {
+            self.changed.push(slot);
+        }
+        if slot == WHOLE {
+            self.counters.late += u64::from(late);
+        }
+        let (Some(level), Some(place)) = (level, arrival.place) else { return };
+        if watched || in_flood || self.is_suspicious(slot, level) {
+            self.look(slot, arrival, place);
+        }
+        if in_flood && level >= self.log_clear {
+            self.clear(slot, arrival, level);
+        } else if !in_flood && level >= self.log_arl {
+            self.raise(slot, arrival, level);
+        }
+        self.check_calibration(slot);
+    }
+
+    /// The slot of a key, new where it has none; `None` where there is no room.
+    fn slot(&mut self, key: &StreamKey) -> Option<u32> {
+        if let Some(slot) = self.table.find(key.as_str()) {
+            return Some(slot);
+        }
+        self.insert(Stream::new(key.clone()))
+    }
+
+    pub(super) fn insert(&mut self, mut stream: Stream) -> Option<u32> {
+        stream.flags.trusted = self.settings.trusted.contains(&stream.name);
+        match self.table.insert(stream) {
+            Placed::New(slot) => Some(slot),
+            Placed::Instead(slot, forgotten) => {
+                self.counters.evicted += 1;
+                self.watches.remove(&slot);
+                if self.settings.track_changes {
+                    self.evicted.push(forgotten);
+                }
+                Some(slot)
+            }
+            Placed::Refused => {
+                self.counters.refused += 1;
+                None
+            }
+        }
+    }
+
+    /// Half-way to an alarm, or near it by bets on small shares.
+    fn is_suspicious(&self, slot: u32, level: f64) -> bool {
+        level >= self.log_arl / 2. && (level >= self.log_arl - 1.5 || self.table.get(slot).log_fast_sr() >= self.log_arl / 2.)
+    }
+
+    /// Looks closely at a stream while it is suspicious, with room for so many.
+    fn look(&mut self, slot: u32, arrival: Arrival<'_>, place: (usize, usize)) {
+        let stream = self.table.get(slot);
+        let calm = stream.log_fast_sr() < self.log_arl / 4. && stream.log_sr() < self.log_arl - 3.;
+        if calm && !stream.flags.flood {
+            self.table.get_mut(slot).flags.watched = false;
+            self.watches.remove(&slot);
+            return;
+        }
+        if !self.watches.contains_key(&slot) {
+            if self.watches.len() >= self.settings.max_watched && !self.make_room(slot) {
+                return;
+            }
+            self.watches.insert(slot, Watch::new(arrival.times.at));
+            self.table.get_mut(slot).flags.watched = true;
+        }
+        if let Some(watch) = self.watches.get_mut(&slot) {
+            watch.window.add(place);
+            // p at most 0.05.
+            if place.1 <= 1 {
+                watch.suspect(arrival.sight, &self.background);
+            }
+        }
+    }
+
+    /// Stops looking at the least suspicious stream, if it is less so than this one.
+    fn make_room(&mut self, slot: u32) -> bool {
+        let level = |slot: u32| {
+            let stream = self.table.get(slot);
+            if stream.flags.flood { f64::INFINITY } else { stream.log_sr() }
+        };
+        let least = self.watches.keys().map(|&other| (level(other), other)).min_by(|a, b| a.0.total_cmp(&b.0));
+        let Some((_, other)) = least.filter(|(least, _)| *least < level(slot)) else { return false };
+        self.watches.remove(&other);
+        self.table.get_mut(other).flags.watched = false;
+        true
+    }
+
+    fn raise(&mut self, slot: u32, arrival: Arrival<'_>, log_sr: f64) {
+        let since = self.watches.get(&slot).map_or(arrival.times.at, |watch| watch.since);
+        self.alarm(slot, AlarmEvent::Raised, (since, arrival.times.now), log_sr);
+        self.table.get_mut(slot).raise(arrival.times);
+        self.counters.raised += 1;
+        self.counters.flooded += 1;
+    }
+
+    fn clear(&mut self, slot: u32, arrival: Arrival<'_>, log_sr: f64) {
+        let since = self.table.get(slot).since;
+        self.alarm(slot, AlarmEvent::Cleared, (since, arrival.times.now), log_sr);
+        let stream = self.table.get_mut(slot);
+        stream.clear(arrival.times);
+        stream.flags.watched = false;
+        self.watches.remove(&slot);
+        self.counters.cleared += 1;
+        self.counters.flooded = self.counters.flooded.saturating_sub(1);
+    }
+
+    fn alarm(&mut self, slot: u32, event: AlarmEvent, (since, at): (i64, i64), log_sr: f64) {
+        let stream = self.table.get(slot);
+        let watch = self.watches.get(&slot);
+        let share = judge::window_estimate(watch.map_or(&stream.older, |watch| &watch.window), &self.bets);
+        self.sequence += 1;
+        self.alarms.push(Alarm {
+            sequence: self.sequence,
+            event,
+            key: stream.name.clone(),
+            at: timestamp(at),
+            since: timestamp(since),
+            kind: watch.map_or(AlarmKind::BroadRise, |watch| watch.kind(&self.background)),
+            severity: Severity { machine_per_minute: share * per_minute(stream.gap_lately), share },
+            documents: stream.documents,
+            log_sr,
+            near_duplicate_share: watch.and_then(Watch::near_duplicate_share),
+            examples: watch.map(Watch::examples).unwrap_or_default(),
+        });
+    }
+
+    fn check_calibration(&mut self, slot: u32) {
+        let stream = self.table.get_mut(slot);
+        if stream.older.len().is_multiple_of(MISMATCH_EVERY) {
+            stream.flags.mismatch |= judge::mismatch(&stream.older, &self.bets, stream.flags.trusted);
+        }
+    }
+
+    /// How one stream stands; `StreamKey::whole()` is the whole stream.
+    pub fn status(&self, key: &StreamKey) -> Option<StreamStatus> {
+        let slot = self.table.find(key.as_str())?;
+        Some(self.describe(self.table.get(slot), self.watches.get(&slot)))
+    }
+
+    pub(super) fn describe(&self, stream: &Stream, watch: Option<&Watch>) -> StreamStatus {
+        let detector = if stream.flags.flood { f64::from(stream.back) } else { stream.log_sr() };
+        StreamStatus {
+            key: stream.name.clone(),
+            state: if stream.flags.flood { State::Flood } else { State::Quiet },
+            log_e: stream.log_e(),
+            documents: stream.documents,
+            share: judge::share(&stream.older, &self.bets, self.settings.alpha),
+            flagged: stream.flagged,
+            log_sr: detector.max(0.),
+            rate: Rate {
+                per_minute: per_minute(stream.gap_lately),
+                usual_per_minute: per_minute(stream.gap_usually),
+                log_surge: f64::from(stream.surge.max(0.)),
+            },
+            near_duplicate_share: watch.and_then(Watch::near_duplicate_share),
+            since: timestamp(stream.since),
+            late: stream.late.into(),
+            calibration_mismatch: stream.flags.mismatch,
+        }
+    }
+}
+
+/// Arrivals a minute from the gap between them, seconds; 0 while it is not known, at most 60 million.
+fn per_minute(gap: f32) -> f64 {
+    if gap > 0. { (60. / f64::from(gap)).min(6e7) } else { 0. }
+}
+
+/// Microseconds since 1970, within what can be written.
+fn timestamp(microseconds: i64) -> Timestamp {
+    Timestamp::from_microsecond(microseconds).unwrap_or(Timestamp::UNIX_EPOCH)
+}

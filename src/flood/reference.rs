@@ -1,0 +1,128 @@
+//! What the monitor knows of the calibration: plain numbers per length bin, and the bounds that follow from them.
+
+use crate::stats::{self, BinRates};
+
+/// Levels q at which p-values are counted.
+pub const LEVELS: [f64; 4] = [0.01, 0.05, 0.2, 0.5];
+/// Most length bins.
+pub(super) const MAX_BINS: usize = 12;
+/// Cells that the levels cut p-values into.
+pub(super) const CELLS: usize = LEVELS.len() + 1;
+
+/// One number for each level.
+pub(super) type PerLevel = [f64; LEVELS.len()];
+
+/// Per length bin: how many human documents the p-values come from, and how often machine texts have small ones.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Reference {
+    bins: Vec<BinRates>,
+}
+
+/// Why a reference cannot be used.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum ReferenceError {
+    /// There is no calibration.
+    #[error("streams need a calibration, this model has none; make one with `highwater calibrate`")]
+    Empty,
+    /// Too many bins.
+    #[error("the reference has {0} length bins, at most {MAX_BINS} are taken")]
+    TooMany(usize),
+    /// Numbers that contradict one another.
+    #[error(
+        "length bin {0} of the reference: expected ascending lengths, human documents, and counts of detections that rise with the level"
+    )]
+    Bin(usize),
+}
+
+impl Reference {
+    /// Takes bins in ascending order of length, at least 1 and at most 12, with counts at [`LEVELS`]:
+    /// `Reference::new(calibration.bin_rates(&flood::LEVELS))`.
+    ///
+    /// # Errors
+    /// No bins (there is no calibration), too many, not ascending, or counts that do not fit together.
+    pub fn new(bins: Vec<BinRates>) -> Result<Self, ReferenceError> {
+        if bins.is_empty() {
+            return Err(ReferenceError::Empty);
+        }
+        if bins.len() > MAX_BINS {
+            return Err(ReferenceError::TooMany(bins.len()));
+        }
+        let fits = |b: &BinRates| {
+            let counted = b.detected.len() == LEVELS.len() && b.detected.is_sorted() && b.detected.iter().all(|&d| d <= b.machine);
+            b.human > 0 && counted
+        };
+        match bins.iter().enumerate().find(|(i, b)| !fits(b) || (*i > 0 && bins[i - 1].from_tokens >= b.from_tokens)) {
+            Some((i, _)) => Err(ReferenceError::Bin(i)),
+            None => Ok(Self { bins }),
+        }
+    }
+
+    /// The bins, shortest first.
+    pub fn bins(&self) -> &[BinRates] {
+        &self.bins
+    }
+
+    /// The place of the bin of a document of `tokens` tokens; `None` below the smallest calibrated length.
+    pub(super) fn bin(&self, tokens: usize) -> Option<usize> {
+        self.bins.partition_point(|b| b.from_tokens <= tokens).checked_sub(1)
+    }
+}
+
+/// What a reference promises of one bin at each level.
+#[derive(Debug, Clone, Copy, Default, PartialEq)]
+pub(super) struct Bounds {
+    /// Rate of {p <= level} among human documents: on average over reference sets, and its bounds given this one.
+    pub(super) human: PerLevel,
+    pub(super) human_high: PerLevel,
+    pub(super) human_low: PerLevel,
+    /// The same among machine documents like those of the reference.
+    pub(super) machine: PerLevel,
+    pub(super) machine_high: PerLevel,
+    pub(super) machine_low: PerLevel,
+}
+
+/// Detection rates where there is no machine reference, to bet with: sqrt(level), an AUROC of 2/3.
+pub(super) fn unknown_detection() -> PerLevel {
+    LEVELS.map(f64::sqrt)
+}
+
+impl Bounds {
+    /// Bounds of which each holds with this confidence, over the reference sets of the bin.
+    ///
+    /// Without a machine reference nothing bounds the detection rate: it may be anything from that of humans to 1.
+    pub(super) fn of(bin: &BinRates, each: f64) -> Self {
+        let n = bin.human;
+        let (human, human_low, human_high) = match bin.few_shot {
+            false => (
+                LEVELS.map(|q| stats::mean_rate(n, q)),
+                LEVELS.map(|q| stats::rate_lower_bound(n, q, each)),
+                LEVELS.map(|q| stats::rate_upper_bound(n, q, each)),
+            ),
+            // such p-values are bounded from one side only
+            true => (LEVELS, [0.; LEVELS.len()], LEVELS.map(|q| stats::few_rate_upper_bound(n, q, each))),
+        };
+        let unknown = bin.machine == 0;
+        let share = |d: &usize| *d as f64 / bin.machine as f64;
+        let (mut machine, mut machine_low, mut machine_high) = (unknown_detection(), human_low, [1.; LEVELS.len()]);
+        for (j, d) in bin.detected.iter().enumerate().filter(|_| !unknown) {
+            machine[j] = share(d);
+            (machine_low[j], machine_high[j]) = stats::proportion_interval(*d, bin.machine, 2. * each - 1.);
+        }
+        Self { human, human_high, human_low, machine, machine_high, machine_low }
+    }
+
+    /// Adds another one times a weight.
+    pub(super) fn add(&mut self, other: &Self, weight: f64) {
+        let ours =
+            [&mut self.human, &mut self.human_high, &mut self.human_low, &mut self.machine, &mut self.machine_high, &mut self.machine_low];
+        let theirs = [&other.human, &other.human_high, &other.human_low, &other.machine, &other.machine_high, &other.machine_low];
+        for (ours, theirs) in ours.into_iter().zip(theirs) {
+            ours.iter_mut().zip(theirs).for_each(|(a, b)| *a += weight * b);
+        }
+    }
+
+    /// P(p <= level) at a share of machine text.
+    pub(super) fn mixed(human: &PerLevel, machine: &PerLevel, share: f64) -> PerLevel {
+        std::array::from_fn(|j| (1. - share) * human[j] + share * machine[j])
+    }
+}

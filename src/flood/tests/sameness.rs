@@ -1,0 +1,69 @@
+//! Near-duplicates, campaigns and the kinds of alarms.
+
+use super::super::sameness::{Background, Sight, Sketch, Watch};
+use super::*;
+
+#[test]
+fn sketches_estimate_how_much_two_texts_share() {
+    let words: Vec<String> =
+        (0..200).map(|i| format!("word{}", char::from(b'a' + (i % 26) as u8).to_string().repeat(1 + i / 26))).collect();
+    let text = |from: usize, to: usize| words[from..to].join(" ");
+    let similar = |a: &str, b: &str| Sketch::of(a).similarity(&Sketch::of(b));
+    assert_eq!(similar(&text(0, 100), &text(0, 100)), 1.);
+    assert!(similar(&text(0, 100), &text(100, 200)) < 0.2);
+    let half = similar(&text(0, 120), &text(30, 150));
+    assert!((half - 0.6).abs() < 0.25, "Jaccard index 0.59, estimated {half}");
+    assert_eq!(similar("Buy 12 watches NOW!", "buy 99 watches, now"), 1., "case, punctuation and digits do not count");
+    assert_eq!((similar("", ""), similar("a", "a"), similar("a b", "c d")), (0., 1., 0.));
+}
+
+fn sight<'a>(text: &'a str, id: &'a str, hidden: &'a [f32]) -> Sight<'a> {
+    Sight { text, id: Some(id), hidden }
+}
+
+/// A hidden state: a common part, a subject, and noise.
+fn hidden(random: &mut Random, subject: f64) -> Vec<f32> {
+    (0..64).map(|i| (3. + if i < 8 { subject } else { 0. } + random.normal()) as f32).collect()
+}
+
+#[test]
+fn kinds_are_told_apart() {
+    let mut random = Random(31);
+    let mut background = Background::default();
+    for _ in 0..2000 {
+        background.see(&hidden(&mut random, 0.));
+    }
+    let kind = |texts: &dyn Fn(usize) -> String, subject: f64, random: &mut Random| {
+        let mut watch = Watch::new(0);
+        for i in 0..30 {
+            watch.suspect(sight(&texts(i), &i.to_string(), &hidden(random, subject)), &background);
+        }
+        (watch.kind(&background), watch.examples(), watch.near_duplicate_share().unwrap())
+    };
+    let unique = |i: usize| {
+        (0..20)
+            .map(|j| format!("w{}", char::from(b'a' + ((i * 7 + j * j) % 26) as u8).to_string().repeat(1 + i % 9)))
+            .collect::<Vec<_>>()
+            .join(" ")
+    };
+    let template = |i: usize| format!("Hello {i}, we have a very good offer for you today, answer soon and win a prize of {i} dollars");
+    let (found, examples, near) = kind(&template, 0., &mut random);
+    assert_eq!((found, near), (AlarmKind::TemplateFlood, 1.));
+    assert_eq!(examples, ["22", "23", "24", "25", "26", "27", "28", "29"]);
+    assert_eq!(kind(&unique, 2.5, &mut random).0, AlarmKind::Campaign);
+    assert_eq!(kind(&unique, 0., &mut random).0, AlarmKind::BroadRise);
+}
+
+#[test]
+fn hostile_hidden_states_and_ids_are_left_out() {
+    let mut background = Background::default();
+    for i in 0..64 {
+        background.see(&[f32::NAN, f32::INFINITY, i as f32][..1 + i % 3]);
+    }
+    let mut watch = Watch::new(0);
+    let long = "x".repeat(10_000);
+    for _ in 0..100 {
+        watch.suspect(sight("", &long, &[f32::NAN; 3]), &background);
+    }
+    assert_eq!((watch.kind(&background), watch.examples()), (AlarmKind::BroadRise, Vec::new()));
+}
