@@ -7,6 +7,8 @@ pub struct BinRates {
     pub from_tokens: usize,
     /// Human documents that p-values are counted among.
     pub human: usize,
+    /// Whether p-values are only bounded by those documents, from below: p >= k / (human + 1), k of them scoring as high.
+    pub few_shot: bool,
     /// Machine documents.
     pub machine: usize,
     /// How many of the machine documents have a p-value at or below each level, levels ascending.

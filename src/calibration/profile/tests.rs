@@ -5,7 +5,8 @@ use crate::{model::TokenScores, score::Statistics};
 
 /// A human text of this score under [`Calibration::for_fake`]'s score model, 3 - mean surprisal.
 fn text(score: f64, tokens: usize, group: u64) -> Sample {
-    let tokens_of = TokenScores { surprisal: vec![1.; 8], rank: vec![2; 8], entropy: vec![1.; 8], variance: vec![1.; 8] };
+    let tokens_of =
+        TokenScores { surprisal: vec![1.; 8], rank: vec![2; 8], entropy: vec![1.; 8], variance: vec![1.; 8], ..TokenScores::default() };
     let statistics = Statistics { mean_surprisal_nats: 3. - score, ..Statistics::of(&tokens_of).unwrap() };
     Sample { statistics, tokens, machine: false, group, family: "forum".into(), domain: None, generator: None }
 }
@@ -91,6 +92,8 @@ fn a_profile_keeps_what_its_texts_show() {
     assert_eq!(profile.bins()[0].documents(), 60);
     assert_eq!(profile.bins().len(), base.bins().len());
     assert!(profile.rate_upper_bound(20, 0.01).unwrap() > 0.04, "sixty texts cannot promise 1%");
+    let rates = profile.bin_rates(&[0.01]);
+    assert!(rates.iter().all(|r| r.few_shot && r.human == 60), "streams bet with the few texts, not with the draws: {rates:?}");
     assert!(Calibration::parse(&serde_json::to_vec(&profile).unwrap(), "profile").unwrap() == profile);
     assert_eq!(base.profile(&texts, "forum", Timestamp::UNIX_EPOCH).unwrap(), profile, "the draws repeat");
 }
