@@ -6,8 +6,10 @@
 use std::{collections::BTreeMap, fmt, path::PathBuf};
 
 /// Every setting that a configuration file may hold: the name of its flag without the dashes.
-pub const KEYS: [&str; 20] = [
+pub const KEYS: [&str; 26] = [
     "api-key",
+    "arl",
+    "base-share",
     "batch-tokens",
     "calibration",
     "device",
@@ -16,17 +18,21 @@ pub const KEYS: [&str; 20] = [
     "id-field",
     "listen",
     "max-body",
+    "max-streams",
     "model",
     "normalize",
     "onnxruntime",
     "output-format",
     "precision",
     "queue",
+    "state",
     "stream-field",
     "text-field",
     "threads",
     "time-field",
     "tokens",
+    "webhook",
+    "webhook-secret",
 ];
 
 /// Where a value came from; a smaller one wins.
@@ -217,7 +223,7 @@ mod tests {
             "--threads: `many` is no number",
             "HIGHWATER_BATCH_TOKENS: `lots` is no number",
             "`queue` in hw.toml: `long` is no number",
-            "`colour` in hw.toml: no such setting; there are api-key, batch-tokens",
+            "`colour` in hw.toml: no such setting; there are api-key, arl, base-share, batch-tokens",
             "`model` in hw.toml: expected text, a number or true/false, found array",
             "`serve` in hw.toml: no such setting",
         ] {

@@ -3,9 +3,11 @@
 //! Exit codes: 0 done, 1 some input was refused, 2 the run failed or was not understood. A reader of the output that leaves is no failure.
 
 mod args;
+mod attack;
 mod calibrate;
 mod evaluate;
 mod explain;
+mod floods;
 mod join;
 mod model;
 mod progress;
@@ -95,6 +97,7 @@ fn dispatch(cli: Cli, matches: &ArgMatches) -> anyhow::Result<Outcome> {
         Command::Serve(_) => serve::run(&cli.common, matches),
         Command::Evaluate(args) => evaluate::run(&args, &cli.common, matches),
         Command::Calibrate(args) => calibrate::run(&args, &cli.common, matches),
+        Command::Attack(args) => attack::run(&args, &cli.common, matches),
         Command::Simulate(args) => simulate::run(&args, &cli.common, matches),
         Command::Model(Model::Info { json }) => model::info(json, &cli.common, matches),
         Command::Completions(args) => completions(&args),

@@ -91,14 +91,15 @@ impl Bounds {
     ///
     /// Without a machine reference nothing bounds the detection rate: it may be anything from that of humans to 1.
     pub(super) fn of(bin: &BinRates, each: f64) -> Self {
+        let n = bin.human;
         let (human, human_low, human_high) = match bin.few_shot {
             false => (
-                LEVELS.map(|q| stats::mean_rate(bin.human, q)),
-                LEVELS.map(|q| stats::rate_lower_bound(bin.human, q, each)),
-                LEVELS.map(|q| stats::rate_upper_bound(bin.human, q, each)),
+                LEVELS.map(|q| stats::mean_rate(n, q)),
+                LEVELS.map(|q| stats::rate_lower_bound(n, q, each)),
+                LEVELS.map(|q| stats::rate_upper_bound(n, q, each)),
             ),
-            // A few-shot profile aims at the level itself; only from above do its few texts bound the rate.
-            true => (LEVELS, [0.; LEVELS.len()], LEVELS.map(|q| stats::few_rate_upper_bound(bin.human, q, each))),
+            // such p-values are bounded from one side only
+            true => (LEVELS, [0.; LEVELS.len()], LEVELS.map(|q| stats::few_rate_upper_bound(n, q, each))),
         };
         let unknown = bin.machine == 0;
         let share = |d: &usize| *d as f64 / bin.machine as f64;

@@ -5,9 +5,9 @@
 pub struct BinRates {
     /// Fewest tokens; it reaches up to the next bin's.
     pub from_tokens: usize,
-    /// Human documents that p-values are counted among.
+    /// Human documents behind the p-values.
     pub human: usize,
-    /// Whether p-values are only bounded by those documents, from below: p >= k / (human + 1), k of them scoring as high.
+    /// Whether those are the few texts of a profile, which p-values are bounded by and not counted among (`few_rate_upper_bound`).
     pub few_shot: bool,
     /// Machine documents.
     pub machine: usize,

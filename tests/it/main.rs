@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
+mod attack;
 mod calibrate;
 mod checkpoint;
 mod cli;
@@ -10,3 +11,4 @@ mod parity;
 mod privacy;
 mod robust;
 mod score;
+mod state;

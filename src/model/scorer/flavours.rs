@@ -19,8 +19,7 @@ fn checkpoint(name: &str) -> (LoadOptions, Checkpoint) {
 
 fn on_the_cpu(name: &str, flavour: Flavour) -> Result<Gpt2, ModelError> {
     let (options, checkpoint) = checkpoint(name);
-    let (storage, precision) = if flavour == Flavour::Half { (Storage::F16, Precision::Fp16) } else { (Storage::F32, Precision::Fp32) };
-    let (environment, choice) = (runtime::environment(None, false)?.1, Choice { flavour, storage, precision, cuda: None });
+    let (environment, choice) = (runtime::environment(None, false)?.1, Choice::on_the_cpu(flavour));
     let (sessions, info) = start(&environment, &checkpoint, &choice, &options)?;
     Ok(Gpt2::new(checkpoint, sessions, info, &options))
 }
