@@ -3,7 +3,7 @@
 use super::{
     Outcome,
     args::{Common, Score},
-    chatty, explain,
+    chatty,
     floods::Along,
     join,
     progress::{Bar, rates},
