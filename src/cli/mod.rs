@@ -5,6 +5,7 @@
 mod args;
 mod attack;
 mod calibrate;
+mod evaluate;
 mod explain;
 mod floods;
 mod join;
@@ -94,6 +95,7 @@ fn dispatch(cli: Cli, matches: &ArgMatches) -> anyhow::Result<Outcome> {
         Command::Score(args) => score::run(args, &cli.common, matches),
         Command::Explain(args) => explain::run(&args, &cli.common, matches),
         Command::Serve(_) => serve::run(&cli.common, matches),
+        Command::Evaluate(args) => evaluate::run(&args, &cli.common, matches),
         Command::Calibrate(args) => calibrate::run(&args, &cli.common, matches),
         Command::Attack(args) => attack::run(&args, &cli.common, matches),
         Command::Simulate(args) => simulate::run(&args, &cli.common, matches),
@@ -176,7 +178,7 @@ fn report(error: &anyhow::Error) -> String {
         }
     }
     // A file name may hold anything.
-    explain::harmless(&format!("{told}{advice}")).into_owned()
+    crate::text::harmless(&format!("{told}{advice}")).into_owned()
 }
 
 #[cfg(test)]

@@ -44,7 +44,17 @@ pub(crate) fn file(folder: &Path, name: &str, text: &str) -> PathBuf {
     path
 }
 
-const COMMANDS: [&[&str]; 7] = [&["score"], &["explain"], &["serve"], &["calibrate"], &["attack"], &["model", "info"], &["completions"]];
+const COMMANDS: [&[&str]; 9] = [
+    &["score"],
+    &["explain"],
+    &["serve"],
+    &["evaluate"],
+    &["calibrate"],
+    &["simulate"],
+    &["attack"],
+    &["model", "info"],
+    &["completions"],
+];
 
 #[test]
 fn every_command_has_help_with_an_example() {
