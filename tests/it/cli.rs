@@ -44,12 +44,13 @@ pub(crate) fn file(folder: &Path, name: &str, text: &str) -> PathBuf {
     path
 }
 
-const COMMANDS: [&[&str]; 9] = [
+const COMMANDS: [&[&str]; 10] = [
     &["score"],
     &["explain"],
     &["serve"],
     &["evaluate"],
     &["calibrate"],
+    &["generate"],
     &["simulate"],
     &["attack"],
     &["model", "info"],
