@@ -92,6 +92,8 @@ fn a_profile_keeps_what_its_texts_show() {
     assert_eq!(profile.bins()[0].documents(), 60);
     assert_eq!(profile.bins().len(), base.bins().len());
     assert!(profile.rate_upper_bound(20, 0.01).unwrap() > 0.04, "sixty texts cannot promise 1%");
+    let rates = profile.bin_rates(&[0.01]);
+    assert!(rates.iter().all(|r| r.few_shot && r.human == 60), "streams bet with the few texts, not with the draws: {rates:?}");
     assert!(Calibration::parse(&serde_json::to_vec(&profile).unwrap(), "profile").unwrap() == profile);
     assert_eq!(base.profile(&texts, "forum", Timestamp::UNIX_EPOCH).unwrap(), profile, "the draws repeat");
 }
