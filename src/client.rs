@@ -3,7 +3,7 @@
 //! Blocking, for threads of their own. Follows no redirect, so that a signed or secret request never reaches another host; every status
 //! is an answer. Honours `HTTPS_PROXY`, `HTTP_PROXY` and `NO_PROXY`. Keeps no cookie and logs nothing of what it sends.
 
-use std::{fmt, time::Duration};
+use std::{fmt, io::Read, ops::ControlFlow, time::Duration};
 use ureq::{Agent, Body, http::Response};
 
 /// Bounds on one exchange.
@@ -31,6 +31,17 @@ pub struct Answer {
     pub retry_after: Option<u64>,
     /// The body.
     pub body: Vec<u8>,
+}
+
+/// The start of an answer whose body comes piece by piece.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Head {
+    /// The HTTP status.
+    pub status: u16,
+    /// `Retry-After` in seconds, where it is a number.
+    pub retry_after: Option<u64>,
+    /// `Content-Type`, or nothing.
+    pub content_type: String,
 }
 
 /// No answer: the address is none, nobody listens, time is over, the answer is too long.
@@ -66,13 +77,40 @@ impl Client {
         self.answer(url, request.call())
     }
 
+    /// Sends a body with POST and hands over the answer's body piece by piece, as it comes, until its end or until `take` breaks off. The
+    /// limit on its length is left to `take`; a connection that breaks in the middle is an error.
+    pub fn post_streamed(
+        &self,
+        url: &str,
+        (headers, body): (&[(&str, &str)], &[u8]),
+        take: &mut dyn FnMut(&Head, &[u8]) -> ControlFlow<()>,
+    ) -> Result<Head, ClientError> {
+        let failed = |source| ClientError { place: place(url).to_owned(), source: Box::new(source) };
+        let request = headers.iter().fold(self.agent.post(url), |request, (name, value)| request.header(*name, *value));
+        let mut response = request.send(body).map_err(failed)?;
+        let content_type = response.headers().get("content-type").and_then(|v| v.to_str().ok()).unwrap_or_default().to_owned();
+        let head = Head { status: response.status().as_u16(), retry_after: retry_after(&response), content_type };
+        let mut reader = response.body_mut().as_reader();
+        let mut buffer = [0; 1 << 13];
+        loop {
+            let n = reader.read(&mut buffer).map_err(|e| failed(e.into()))?;
+            if n == 0 || take(&head, &buffer[..n]).is_break() {
+                return Ok(head);
+            }
+        }
+    }
+
     fn answer(&self, url: &str, response: Result<Response<Body>, ureq::Error>) -> Result<Answer, ClientError> {
         let failed = |source| ClientError { place: place(url).to_owned(), source: Box::new(source) };
         let mut response = response.map_err(failed)?;
-        let retry_after = response.headers().get("retry-after").and_then(|v| v.to_str().ok()?.trim().parse().ok());
+        let retry_after = retry_after(&response);
         let body = response.body_mut().with_config().limit(self.limits.answer_bytes as u64).read_to_vec().map_err(failed)?;
         Ok(Answer { status: response.status().as_u16(), retry_after, body })
     }
+}
+
+fn retry_after(response: &Response<Body>) -> Option<u64> {
+    response.headers().get("retry-after").and_then(|v| v.to_str().ok()?.trim().parse().ok())
 }
 
 impl fmt::Debug for Client {

@@ -61,6 +61,7 @@ struct Prepared {
     normalized: Normalized,
     tokens: Tokens,
     unsupported_language: bool,
+    not_prose: bool,
 }
 
 impl Detector {
@@ -81,6 +82,11 @@ impl Detector {
     /// The loaded model.
     pub fn model(&self) -> &ModelInfo {
         self.scorer.info()
+    }
+
+    /// The model itself, for those who ask more of it than an assessment.
+    pub fn scorer(&mut self) -> &mut dyn Scorer {
+        &mut *self.scorer
     }
 
     /// The calibration in use.
@@ -131,6 +137,7 @@ impl Detector {
             normalization: text::Normalization { invalid_utf8: document.invalid_utf8, ..prepared.normalized.counts },
             tokens: &scores,
             unsupported_language: prepared.unsupported_language,
+            not_prose: prepared.not_prose,
         };
         let mut assessment = self.options.policy.judge(&evidence, &self.calibration, &self.name);
         if document.with_tokens {
@@ -149,7 +156,8 @@ fn prepare_one(scorer: &dyn Scorer, document: &Document, normalize: bool) -> Res
     let normalized = text::normalize(&document.text, normalize);
     let tokens = if normalized.text.trim().is_empty() { Tokens::default() } else { scorer.tokenize(&normalized.text)? };
     let unsupported_language = text::unsupported_language(&normalized.text).is_some();
-    Ok(Prepared { normalized, tokens, unsupported_language })
+    let not_prose = text::not_prose(&normalized.text);
+    Ok(Prepared { normalized, tokens, unsupported_language, not_prose })
 }
 
 fn token_scores(document: &Document, prepared: &Prepared, scores: &TokenScores) -> Vec<TokenScore> {

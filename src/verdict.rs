@@ -3,7 +3,7 @@
 use crate::{
     calibration::{Calibration, Reading},
     model::TokenScores,
-    score::Statistics,
+    score::{Statistics, memorised},
     text::{Document, Normalization, StreamKey},
 };
 use serde::{Deserialize, Serialize};
@@ -30,6 +30,10 @@ pub enum AbstainReason {
     TooShort,
     /// Not a language that the model was trained on.
     UnsupportedLanguage,
+    /// Mostly something else than words (code, a table, numbers), or the same few words over and over.
+    NotProse,
+    /// The model knows most of it by heart.
+    Memorised,
     /// The loaded model has no calibration: there is a score and no p-value.
     Uncalibrated,
     /// The model gave a number that is not finite.
@@ -124,13 +128,16 @@ pub struct Evidence<'a> {
     pub tokens: &'a TokenScores,
     /// Whether the text is in a language that the model does not know.
     pub unsupported_language: bool,
+    /// Whether the text is no prose.
+    pub not_prose: bool,
 }
 
 /// A higher p-value is called human where there is no machine reference.
 const TYPICAL_HUMAN: f64 = 0.5;
 
 impl Policy {
-    /// Judges one document. The first reason to abstain wins: nothing scored, no calibration, language, length, then the score itself.
+    /// Judges one document. The first reason to abstain wins: nothing scored, no calibration, what the text is,
+    /// length, then the score itself.
     ///
     /// `Uncertain` keeps its p-value: at these two rates the conformal prediction set holds both labels, or neither.
     pub fn judge(&self, evidence: &Evidence<'_>, calibration: &Calibration, model: &str) -> Assessment {
@@ -142,6 +149,8 @@ impl Policy {
             None => Some(AbstainReason::Unscorable),
             Some(_) if !calibration.is_calibrated() => Some(AbstainReason::Uncalibrated),
             Some(_) if evidence.unsupported_language => Some(AbstainReason::UnsupportedLanguage),
+            Some(_) if evidence.not_prose => Some(AbstainReason::NotProse),
+            Some(_) if memorised(evidence.tokens) => Some(AbstainReason::Memorised),
             Some(_) if tokens < calibration.min_tokens() => Some(AbstainReason::TooShort),
             Some(_) => None,
         };

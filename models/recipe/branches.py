@@ -235,7 +235,7 @@ def main():
     p.add_argument("--families", required=True, help="JSON: family -> fold, or null where nothing may be tuned on it")
     p.add_argument("--out", required=True, help="branches.safetensors to write")
     p.add_argument("--folds", help="directory for the branches of the folds; none are made without it")
-    p.add_argument("--layers", type=int, default=2, help="upper layers that are branched")
+    p.add_argument("--layers", type=int, default=1, help="upper layers that are branched")
     p.add_argument("--tokens", type=int, default=256, help="a text counts up to here")
     p.add_argument("--family-tokens", type=int, default=40_000, help="tokens of one family and label at most")
     p.add_argument("--lone-share", type=float, default=0.5, help="what a family with one label counts")

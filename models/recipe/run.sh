@@ -1,9 +1,9 @@
 #!/bin/sh
 # The whole recipe: corpus -> tokens -> base -> branches and folds -> packed model -> bits per byte -> pieces.
-#   run.sh toy    minutes on two cores: every step on little data, to see that it works
-#   run.sh gpu    25 minutes on one GPU with 64 GB or more: the model
+#   run.sh toy    two minutes: every step on little data, to see that it works
+#   run.sh gpu    meant for 25 minutes on one GPU with 64 GB or more: the model
 # CORPUS (train-*.txt.xz, val.txt.xz), TEXTS (labelled JSONL) and WORK (what is written) name directories; PYTHON an interpreter with
-# requirements.txt installed; MINUTES the time of the training itself. A run that was stopped goes on where it was.
+# torch, numpy, tokenizers and safetensors; MINUTES the time of the training itself. A run that was stopped goes on where it was.
 set -eu
 here=$(cd "$(dirname "$0")" && pwd)
 what=${1:-}
@@ -21,7 +21,7 @@ gpu)
     WORK=${WORK:-work} MINUTES=${MINUTES:-18}
     prepare=''
     train='--device cuda --bf16 --compile'
-    branches='--device cuda --bf16 --layers 2 --tokens 512 --family-tokens 200000 --batch-tokens 16384'
+    branches='--device cuda --bf16 --layers 1 --tokens 512 --family-tokens 200000 --batch-tokens 16384'
     evaluate='--device cuda --bf16'
     mb=16
     ;;

@@ -16,6 +16,7 @@ use std::{
 
 mod compression;
 mod csv_input;
+mod documents;
 mod error;
 mod input;
 mod lines;
@@ -31,6 +32,7 @@ mod table;
 mod tests;
 
 pub use compression::Compression;
+pub use documents::{Documents, Read, documents};
 pub use error::{BatchError, RowError};
 pub use reader::read_all;
 

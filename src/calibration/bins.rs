@@ -23,6 +23,10 @@ pub struct Bin {
     pub(super) rate_bounds: Vec<RateBound>,
     pub(super) human: Vec<f32>,
     pub(super) machine: Vec<f32>,
+    /// In a few-shot profile: the community's own texts of every length, their scores moved to this length; then `human` is what the base
+    /// calibration expects of this community. Empty otherwise.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(super) few: Vec<f32>,
 }
 
 /// P(machine) = 1 / (1 + exp(-(intercept + slope score))) (Platt 1999).
@@ -51,12 +55,29 @@ impl Bin {
         human.sort_unstable_by(f32::total_cmp);
         machine.sort_unstable_by(f32::total_cmp);
         let machine = if probability.is_some() { sketch(&machine) } else { Vec::new() };
-        Self { from_tokens, probability, rate_bounds: rate_bounds(human.len()), human, machine }
+        Self { from_tokens, probability, rate_bounds: rate_bounds(human.len(), 0), human, machine, few: Vec::new() }
     }
 
-    /// Human reference scores, ascending.
+    /// The same, and what these few texts of the community say.
+    pub(super) fn with_few(mut self, mut few: Vec<f32>) -> Self {
+        few.sort_unstable_by(f32::total_cmp);
+        self.rate_bounds = rate_bounds(self.human.len(), few.len());
+        Self { few, ..self }
+    }
+
+    /// Human reference scores, ascending. In a few-shot profile they are not texts but draws of what a text of the community may score.
     pub fn human(&self) -> &[f32] {
         &self.human
+    }
+
+    /// Different human documents behind its p-values: the reference scores, or the few texts of a few-shot profile.
+    pub fn documents(&self) -> usize {
+        if self.few.is_empty() { self.human.len() } else { self.few.len() }
+    }
+
+    /// The smallest p-value that it can give.
+    pub fn smallest_p_value(&self) -> f64 {
+        1. / (self.human.len() + 1) as f64
     }
 
     /// Machine reference scores, ascending: at most 500 order statistics. Empty without a machine reference.
@@ -69,16 +90,26 @@ impl Bin {
         &self.rate_bounds
     }
 
+    /// The conformal p-value; in a few-shot profile, at least the share of the community's own texts that score as high: what they show
+    /// outright, no model of them may deny.
     pub(super) fn p_value(&self, score: f64) -> f64 {
-        stats::p_value(&self.human, score as f32)
+        let score = score as f32;
+        let above = self.few.len() - self.few.partition_point(|&a| a < score);
+        stats::p_value(&self.human, score).max(above as f64 / (self.few.len() + 1) as f64)
+    }
+
+    /// Upper bound of the true rate of {p <= `level`}, right with confidence [`super::CONFIDENCE`].
+    pub(super) fn rate_upper_bound(&self, level: f64) -> f64 {
+        rate_upper_bound(self.human.len(), self.few.len(), level)
     }
 
     /// Its counts at these ascending levels of the p-value.
     pub(super) fn rates(&self, levels: &[f64]) -> BinRates {
-        let detected = |level: &f64| self.machine.iter().filter(|&&score| stats::p_value(&self.human, score) <= *level).count();
+        let detected = |level: &f64| self.machine.iter().filter(|&&score| self.p_value(f64::from(score)) <= *level).count();
         BinRates {
             from_tokens: self.from_tokens,
-            human: self.human.len(),
+            human: self.documents(),
+            few_shot: !self.few.is_empty(),
             machine: self.machine.len(),
             detected: levels.iter().map(detected).collect(),
         }
@@ -97,17 +128,17 @@ impl Bin {
         let at = self.from_tokens;
         let sorted = |scores: &[f32]| scores.iter().all(|s| s.is_finite()) && scores.is_sorted();
         let same = |(a, b): (&RateBound, &RateBound)| a.level == b.level && (a.upper - b.upper).abs() < 1e-6;
-        let bounds = rate_bounds(self.human.len());
+        let bounds = rate_bounds(self.human.len(), self.few.len());
         if self.human.is_empty() {
             Some(format!("the bin from {at} tokens holds no human score, expected at least 1"))
-        } else if !sorted(&self.human) || !sorted(&self.machine) {
+        } else if ![&self.human, &self.machine, &self.few].into_iter().all(|scores| sorted(scores)) {
             Some(format!("the scores of the bin from {at} tokens are not finite and ascending"))
         } else if self.machine.is_empty() != self.probability.is_none() {
             Some(format!("the bin from {at} tokens has only one of machine scores and a machine probability"))
         } else if self.probability.is_some_and(|l| !(l.slope >= 0. && l.slope < 1e9 && l.intercept.abs() < 1e9)) {
             Some(format!("the machine probability of the bin from {at} tokens is not a finite line with a slope of at least 0"))
         } else if self.rate_bounds.len() != bounds.len() || !self.rate_bounds.iter().zip(&bounds).all(same) {
-            Some(format!("the rate bounds of the bin from {at} tokens do not belong to its {} human scores", self.human.len()))
+            Some(format!("the rate bounds of the bin from {at} tokens do not belong to its {} human texts", self.documents()))
         } else {
             None
         }
@@ -149,8 +180,15 @@ pub(super) fn merge(edges: &[usize], lengths: &[usize], enough: usize) -> Vec<us
     starts
 }
 
-fn rate_bounds(n: usize) -> Vec<RateBound> {
-    LEVELS.iter().map(|&level| RateBound { level, upper: stats::short(stats::rate_upper_bound(n, level, super::CONFIDENCE)) }).collect()
+fn rate_bounds(human: usize, few: usize) -> Vec<RateBound> {
+    LEVELS.iter().map(|&level| RateBound { level, upper: stats::short(rate_upper_bound(human, few, level)) }).collect()
+}
+
+fn rate_upper_bound(human: usize, few: usize, level: f64) -> f64 {
+    match few {
+        0 => stats::rate_upper_bound(human, level, super::CONFIDENCE),
+        few => stats::few_rate_upper_bound(few, level, super::CONFIDENCE),
+    }
 }
 
 /// At most [`SKETCH`] evenly spaced order statistics, both ends among them.

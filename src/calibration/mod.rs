@@ -18,6 +18,7 @@ mod weights;
 pub use bins::{Bin, Logistic, RateBound};
 pub use file::CalibrationError;
 pub use fit::{FitError, FitOptions, Sample};
+pub use profile::SUFFICIENT;
 pub use report::{BinQuality, FamilyQuality, FitReport, Quality};
 
 #[cfg(test)]
@@ -146,9 +147,10 @@ impl Calibration {
     }
 
     /// Upper bound, right with 95% confidence over the reference sets, of the true rate of {p <= `level`} among human texts of `tokens`
-    /// tokens: the q+ of STATISTICS 3. `None` below the smallest calibrated length.
+    /// tokens: the q+ of STATISTICS 3. In a few-shot profile it comes from the community's few texts alone and pays for their small number:
+    /// it holds over the community's own mix of lengths, whatever its scores look like. `None` below the smallest calibrated length.
     pub fn rate_upper_bound(&self, tokens: usize, level: f64) -> Option<f64> {
-        self.bin(tokens).map(|b| stats::rate_upper_bound(b.human().len(), level, CONFIDENCE))
+        self.bin(tokens).map(|b| b.rate_upper_bound(level))
     }
 
     /// What each bin's reference says of p-values at these ascending levels, as plain counts: what streams bet with.

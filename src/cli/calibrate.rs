@@ -6,7 +6,7 @@
 use super::{
     Outcome, Refused,
     args::{Calibrate, Common},
-    chatty, join,
+    chatty, evaluate, join,
     progress::Bar,
     settings::{Setup, layers},
 };
@@ -14,7 +14,7 @@ use crate::{
     batch::{Progress, Watch},
     calibration::Sample,
     detector::Detector,
-    text::{Document, unsupported_language},
+    text::{Document, group, unsupported_language},
 };
 use clap::ArgMatches;
 use serde::Deserialize;
@@ -22,20 +22,23 @@ use std::{
     collections::HashMap,
     fs::File,
     io::{self, BufRead, BufReader, Read, Write},
-    path::Path,
+    path::{Path, PathBuf},
 };
 
 /// Texts that are scored together.
 const CHUNK: usize = 256;
 /// The longest line that is read, bytes.
-const LONGEST: u64 = 64 << 20;
+pub(super) const LONGEST: u64 = 64 << 20;
 /// Bad rows that are named before the rest is only counted.
 const NAMED: usize = 10;
 
 pub(super) fn run(args: &Calibrate, common: &Common, matches: &ArgMatches) -> anyhow::Result<Outcome> {
     let mut merge = layers(matches, common)?;
-    let setup = Setup::take(&mut merge);
+    let mut setup = Setup::take(&mut merge);
     merge.finish()?;
+    if let Some(base) = &args.base {
+        setup.calibration = (base != "embedded").then(|| base.into());
+    }
     let mut reading = Reading::new(join::uncalibrated(&setup)?, Bar::start(chatty())?, files(args)?);
     for path in &args.human {
         reading.file(path, false)?;
@@ -56,32 +59,48 @@ pub(super) fn run(args: &Calibrate, common: &Common, matches: &ArgMatches) -> an
     if chatty() {
         writeln!(io::stderr(), "{} texts scored; fitting", samples.len())?;
     }
-    let table = join::fit(&samples, &setup, detector.model(), &name)?.saved(&args.output)?;
-    io::stdout().write_all(table.as_bytes())?;
+    let made = join::fit(&samples, &setup, detector.model(), &name)?;
+    if let Some(path) = &args.json {
+        evaluate::write(path, |out| Ok(serde_json::to_writer_pretty(out, &made.report)?))?;
+    }
+    if let Some(path) = &args.report {
+        let page = made.page()?;
+        evaluate::write(path, |out| Ok(out.write_all(page.as_bytes())?))?;
+    }
+    io::stdout().write_all(made.saved(&args.output)?.as_bytes())?;
     Ok(Outcome::Done)
 }
 
-/// Bytes of all inputs; every file that cannot be read or written is told.
 fn files(args: &Calibrate) -> anyhow::Result<u64> {
+    let outputs = [&args.output].into_iter().chain(&args.json).chain(&args.report);
+    bytes(args.human.iter().chain(&args.machine), outputs)
+}
+
+/// Bytes of all inputs; every file that cannot be read or written is told, before the work and not after it.
+pub(super) fn bytes<'a>(
+    inputs: impl IntoIterator<Item = &'a PathBuf>,
+    outputs: impl IntoIterator<Item = &'a PathBuf>,
+) -> anyhow::Result<u64> {
     let mut faults = Vec::new();
     let mut total = 0;
-    for path in args.human.iter().chain(&args.machine) {
+    for path in inputs {
         match path.metadata() {
             Ok(meta) if meta.is_dir() => faults.push(format!("{} is a directory; name the files in it", path.display())),
             Ok(meta) => total += meta.len(),
             Err(error) => faults.push(format!("cannot read {}: {error}", path.display())),
         }
     }
-    // Known before the work, not after it.
-    let folder = args.output.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    if !folder.is_dir() || args.output.is_dir() {
-        faults.push(format!("cannot write {}: its folder is not there, or it is a folder itself", args.output.display()));
+    for path in outputs {
+        let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+        if !folder.is_dir() || path.is_dir() {
+            faults.push(format!("cannot write {}: its folder is not there, or it is a folder itself", path.display()));
+        }
     }
     refuse(&faults)?;
     Ok(total)
 }
 
-fn refuse(faults: &[String]) -> Result<(), Refused> {
+pub(super) fn refuse(faults: &[String]) -> Result<(), Refused> {
     let more = faults.len().saturating_sub(NAMED);
     match faults {
         [] => Ok(()),
@@ -178,12 +197,6 @@ fn row(line: &[u8], machine: bool) -> Result<Option<Row>, String> {
     }
 }
 
-/// Texts that start alike are one document: its hash (FNV-1a, the same everywhere) is over the first 40 letters and digits, lower-case.
-fn group(text: &str) -> u64 {
-    let folded = text.chars().filter(|c| c.is_alphanumeric()).flat_map(char::to_lowercase).take(40);
-    folded.fold(0xcbf2_9ce4_8422_2325, |hash, c| (hash ^ u64::from(c)).wrapping_mul(0x0100_0000_01b3))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -198,15 +211,6 @@ mod tests {
         for bad in [r#"{"text":"a","label":"robot"}"#, r#"{"label":"human"}"#, r#"{"text":1}"#, "no json"] {
             assert!(row(bad.as_bytes(), false).is_err(), "{bad}");
         }
-    }
-
-    #[test]
-    fn texts_that_start_alike_are_one_group() {
-        assert_eq!(group("The  CAT, sat\non"), group("the cat sat ON"));
-        assert_eq!(group(&"é1".repeat(20)), group(&"É1".repeat(90)));
-        assert_ne!(group("the cat sat"), group("the cat sits"));
-        // the recipe's folds name groups by this value too: scripts/test_recipe.py
-        assert_eq!(group("The cat sat on"), 0x68e7_bb46_43c8_3c9d);
     }
 
     #[test]

@@ -2,9 +2,10 @@
 
 use super::{Refused, settings::Setup};
 use crate::{
-    calibration::{Calibration, FitOptions, FitReport, Quality, Sample},
+    calibration::{Calibration, FamilyQuality, FitOptions, FitReport, Quality, SUFFICIENT, Sample},
     detector::Detector,
     model::{self, ModelInfo, ModelSource},
+    report::{Axis, Bar, Bars, Page},
 };
 use jiff::Timestamp;
 use serde_json::{Value, json};
@@ -72,7 +73,7 @@ fn calibration(setup: &Setup, info: &ModelInfo) -> anyhow::Result<Option<Calibra
 pub(super) struct Made {
     calibration: Calibration,
     /// Absent for a profile: it takes its score from another calibration.
-    report: Option<FitReport>,
+    pub(super) report: Option<FitReport>,
 }
 
 /// Fits a score and its reference; without machine texts, keeps the present score and reads it against these human texts.
@@ -102,7 +103,41 @@ pub(super) fn fit(samples: &[Sample], setup: &Setup, info: &ModelInfo, name: &st
     Ok(Made { calibration, report: None })
 }
 
+/// Where honest figures for a file come from that the calibration has seen.
+pub(super) const LEFT_OUT_ADVICE: &str =
+    "`highwater calibrate --human FILES --machine FILES` prints each file's figures by a fit without it.";
+
 impl Made {
+    /// Its report as a page; a profile has none, and says so.
+    pub(super) fn page(&self) -> anyhow::Result<String> {
+        let mut page = Page::new(&format!("Calibration {}", self.calibration.name));
+        let Some(report) = &self.report else {
+            page.text("A profile keeps the score of its base: there is nothing to compare.");
+            return Ok(page.html());
+        };
+        page.text("Cross-fitted: each text is scored by a fit that saw neither it nor what was made from the same document.");
+        let row = |name: &str, q: &Quality| {
+            let auroc = q.auroc.map_or_else(|| "-".to_owned(), |a| format!("{a:.3}"));
+            vec![name.to_owned(), q.human.to_string(), q.machine.to_string(), auroc, share(q.tpr_at_fpr_01), share(q.tpr_at_fpr_05)]
+        };
+        let mut rows = vec![row("all lengths", &report.overall)];
+        rows.extend(report.bins.iter().map(|bin| row(&format!("from {} tokens", bin.from_tokens), &bin.quality)));
+        page.table(&["", "human", "machine", "AUROC", "TPR@1%", "TPR@5%"], &rows);
+        page.heading("Each file, scored by a fit on all the others");
+        let left_out = |f: &FamilyQuality| {
+            let flagged = [f.human_flagged_01, f.human_flagged_05, f.machine_flagged_01, f.machine_flagged_05].map(share);
+            row(&f.family, &f.quality).into_iter().chain(flagged).collect::<Vec<_>>()
+        };
+        let head = ["", "human", "machine", "AUROC", "TPR@1%", "TPR@5%", "human flagged at 1%", "at 5%", "machine flagged at 1%", "at 5%"];
+        page.table(&head, &report.families_left_out.iter().map(left_out).collect::<Vec<_>>());
+        for part in report.families_left_out.chunks(40) {
+            let bar = |f: &FamilyQuality| Some(Bar { name: f.family.clone(), value: f.human_flagged_01?, interval: None });
+            let (title, x) = ("Human documents flagged at a nominal 1%".to_owned(), Axis::new("share"));
+            page.bars(&Bars { title, x, bars: part.iter().filter_map(bar).collect(), reference: Some(0.01) })?;
+        }
+        Ok(page.html())
+    }
+
     /// Saves it, and gives its report as a table.
     pub(super) fn saved(self, path: &Path) -> anyhow::Result<String> {
         self.calibration.save(path)?;
@@ -142,15 +177,23 @@ fn line(out: &mut String, name: &str, q: &Quality) -> fmt::Result {
     writeln!(out, "{name:<28} {:>7} {:>7} {auroc:>7} {one:>8} {five:>8}", q.human, q.machine)
 }
 
-fn share(value: Option<f64>) -> String {
+pub(super) fn share(value: Option<f64>) -> String {
     value.map_or_else(|| "-".to_owned(), |v| format!("{:.1}%", 100. * v))
 }
 
 fn profile_table(out: &mut String, calibration: &Calibration) -> fmt::Result {
-    writeln!(out, "{:<28} {:>7} {:>17}", "", "human", "smallest p-value")?;
+    writeln!(out, "{:<28} {:>7} {:>17} {:>27}", "", "human", "smallest p-value", "true rate at 1%, at most")?;
     for bin in calibration.bins() {
-        let n = bin.human().len();
-        writeln!(out, "{:<28} {n:>7} {:>17.4}", format!("from {} tokens", bin.from_tokens), 1. / (n as f64 + 1.))?;
+        let n = bin.documents();
+        let bound = bin.rate_bounds().iter().find(|b| b.level == 0.01).map(|b| b.upper);
+        let name = format!("from {} tokens", bin.from_tokens);
+        writeln!(out, "{name:<28} {n:>7} {:>17.4} {:>27}", bin.smallest_p_value(), share(bound))?;
+    }
+    if calibration.bins().iter().any(|bin| bin.documents() != bin.human().len()) {
+        writeln!(
+            out,
+            "\nWith fewer than {SUFFICIENT} texts, the base calibration lends the shape of the scores, moved and stretched to these texts."
+        )?;
     }
     Ok(())
 }
@@ -160,7 +203,7 @@ pub(super) fn provenance(calibration: &Calibration) -> anyhow::Result<Value> {
     let lengths: Vec<_> = calibration
         .bins()
         .iter()
-        .map(|bin| json!({ "from_tokens": bin.from_tokens, "human": bin.human().len(), "machine": bin.machine().len() }))
+        .map(|bin| json!({ "from_tokens": bin.from_tokens, "human": bin.documents(), "machine": bin.machine().len() }))
         .collect();
     Ok(json!({
         "name": calibration.name,

@@ -3,10 +3,10 @@
 use super::{
     Outcome,
     args::Common,
-    explain::harmless,
     join,
     settings::{Setup, layers},
 };
+use crate::text::harmless;
 use clap::ArgMatches;
 use serde_json::{Value, json};
 use std::io::{self, Write};

@@ -6,10 +6,12 @@ use serde::{Deserialize, Serialize};
 
 mod feature;
 mod fitted;
+mod memorised;
 mod plain;
 mod statistics;
 pub use feature::Feature;
 pub use fitted::{FittedScore, ScoreFitError, Term, TrainingRow};
+pub use memorised::memorised;
 pub use plain::ScoreName;
 pub use statistics::{RankFractions, Statistics};
 

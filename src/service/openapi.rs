@@ -216,6 +216,8 @@ enum AbstainReason {
     Empty,
     TooShort,
     UnsupportedLanguage,
+    NotProse,
+    Memorised,
     Uncertain,
 }
 
@@ -341,6 +343,24 @@ struct Calibration {
     /// Texts with fewer tokens get no verdict.
     min_tokens: u64,
     normalize: bool,
+    lengths: Vec<CalibratedLength>,
+}
+
+/// What p-values promise from one length on, up to the next.
+#[derive(ToSchema)]
+struct CalibratedLength {
+    from_tokens: u64,
+    /// Different human documents behind the p-values.
+    human_documents: u64,
+    smallest_p_value: f64,
+    rate_bounds: Vec<RateBound>,
+}
+
+/// Of human texts like those of the calibration, at most `upper` have a p-value of at most `level`, with 95% confidence.
+#[derive(ToSchema)]
+struct RateBound {
+    level: f64,
+    upper: f64,
 }
 
 /// What one request may hold.

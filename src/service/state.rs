@@ -9,7 +9,12 @@ use super::{
     wire::Limits,
     worker::{Blocked, Observer, Worker},
 };
-use crate::{detector::Detector, model::ModelInfo, text::Document};
+use crate::{
+    calibration::{Bin, RateBound},
+    detector::Detector,
+    model::ModelInfo,
+    text::Document,
+};
 use serde::Serialize;
 use std::sync::{
     Arc, OnceLock,
@@ -60,6 +65,16 @@ pub(crate) struct CalibrationFacts {
     pub(crate) fpr: f64,
     pub(crate) min_tokens: usize,
     pub(crate) normalize: bool,
+    pub(crate) lengths: Vec<LengthFacts>,
+}
+
+/// What p-values promise from one length on.
+#[derive(Debug, Clone, Serialize)]
+pub(crate) struct LengthFacts {
+    pub(crate) from_tokens: usize,
+    pub(crate) human_documents: usize,
+    pub(crate) smallest_p_value: f64,
+    pub(crate) rate_bounds: Vec<RateBound>,
 }
 
 /// What one request may hold.
@@ -165,6 +180,7 @@ impl Service {
             fpr: options.policy.fpr,
             min_tokens: detector.calibration().min_tokens(),
             normalize: options.normalize,
+            lengths: detector.calibration().bins().iter().map(LengthFacts::of).collect(),
         };
         let Settings { max_body, max_text, max_documents, .. } = self.settings;
         let limits = LimitFacts { body_bytes: max_body, text_bytes: max_text, documents: max_documents };
@@ -179,6 +195,17 @@ impl Service {
             loading
         });
         self.metrics.set(Metric::Ready, f64::from(u8::from(loaded)));
+    }
+}
+
+impl LengthFacts {
+    fn of(bin: &Bin) -> Self {
+        Self {
+            from_tokens: bin.from_tokens,
+            human_documents: bin.documents(),
+            smallest_p_value: bin.smallest_p_value(),
+            rate_bounds: bin.rate_bounds().to_vec(),
+        }
     }
 }
 

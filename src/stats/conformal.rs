@@ -33,7 +33,33 @@ pub fn rate_upper_bound(n: usize, level: f64, confidence: f64) -> f64 {
     if k > n || !(0. ..=1.).contains(&confidence) {
         return 1.;
     }
-    Beta::new(k as f64, (n + 1 - k) as f64).map_or(1., |beta| beta.inverse_cdf(confidence))
+    beta_quantile(k, n + 1 - k, confidence)
+}
+
+/// Upper bound, right with probability `confidence` over sets of `n` scores, of the true rate of {k / (n + 1) <= `level`}, k the number
+/// of the set's scores that are at least the new one.
+///
+/// Against the conformal p-value, (k + 1) / (n + 1), the new score itself is not counted in, so that 0 is possible; given the set, the
+/// rate is then Beta(k + 1, n - k) with k = floor(level (n + 1)), by the same argument as [`rate_upper_bound`]: never 0.
+pub fn few_rate_upper_bound(n: usize, level: f64, confidence: f64) -> f64 {
+    let k = attainable(n, level);
+    if k >= n || !(0. ..=1.).contains(&confidence) {
+        return 1.;
+    }
+    beta_quantile(k + 1, n - k, confidence)
+}
+
+/// Interval of a proportion seen as `successes` of `trials` independent trials, right with probability `confidence` at least (Clopper &
+/// Pearson 1934). (0, 1) without trials.
+pub fn proportion_interval(successes: usize, trials: usize, confidence: f64) -> (f64, f64) {
+    let tail = (1. - confidence) / 2.;
+    let low = if successes == 0 { 0. } else { beta_quantile(successes, trials + 1 - successes.min(trials), tail) };
+    let high = if successes >= trials { 1. } else { beta_quantile(successes + 1, trials - successes, 1. - tail) };
+    (low, high)
+}
+
+fn beta_quantile(a: usize, b: usize, level: f64) -> f64 {
+    Beta::new(a as f64, b as f64).map_or(1., |beta| beta.inverse_cdf(level))
 }
 
 /// Number of different p-values at most `level`, by the same division that makes them: `level * (n + 1)` rounds the wrong way at times.
@@ -53,20 +79,10 @@ pub fn rate_lower_bound(n: usize, level: f64, confidence: f64) -> f64 {
     if k > n {
         return 1.;
     }
-    Beta::new(k as f64, (n + 1 - k) as f64).map_or(0., |beta| beta.inverse_cdf(1. - confidence))
+    beta_quantile(k, n + 1 - k, 1. - confidence)
 }
 
 /// Rate of {p <= `level`} on average over the reference sets of `n` scores without ties: the largest p-value at most `level`.
 pub fn mean_rate(n: usize, level: f64) -> f64 {
     attainable(n, level) as f64 / (n + 1) as f64
-}
-
-/// Bounds of a probability after `hits` in `trials`, each one right with probability `confidence` (Clopper & Pearson 1934).
-/// (0, 1) after no trial.
-pub fn proportion_bounds(hits: usize, trials: usize, confidence: f64) -> (f64, f64) {
-    let quantile = |a: usize, b: usize, at: f64| Beta::new(a as f64, b as f64).ok().map(|beta| beta.inverse_cdf(at));
-    let misses = trials.saturating_sub(hits);
-    let low = if hits == 0 { None } else { quantile(hits, misses + 1, 1. - confidence) };
-    let high = if misses == 0 { None } else { quantile(hits + 1, misses, confidence) };
-    (low.unwrap_or(0.), high.unwrap_or(1.))
 }

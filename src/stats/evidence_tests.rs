@@ -146,10 +146,10 @@ fn detectors_never_overflow() {
 /// Clopper & Pearson's bounds, certified by the binomial tail: P(Binomial(20, 0.0866) >= 5) = 0.025 and P(Binomial(20, 0.4910) <= 5) = 0.025.
 #[test]
 fn proportions_are_bounded() {
-    let (low, high) = proportion_bounds(5, 20, 0.975);
+    let (low, high) = proportion_interval(5, 20, 0.95);
     assert!((low - 0.0866).abs() < 1e-4 && (high - 0.4910).abs() < 1e-4, "{low} {high}");
-    assert_eq!(proportion_bounds(0, 0, 0.95), (0., 1.));
-    let (none, all) = (proportion_bounds(0, 10, 0.95), proportion_bounds(10, 10, 0.95));
+    assert_eq!(proportion_interval(0, 0, 0.95), (0., 1.));
+    let (none, all) = (proportion_interval(0, 10, 0.9), proportion_interval(10, 10, 0.9));
     assert!(none.0 == 0. && (none.1 - (1. - 0.05f64.powf(0.1))).abs() < 1e-9, "{none:?}");
     assert!(all.1 == 1. && (all.0 - 0.05f64.powf(0.1)).abs() < 1e-9, "{all:?}");
     assert!(rate_lower_bound(2000, 0.05, 0.95) < 0.05 && rate_lower_bound(2000, 0.05, 0.95) > 0.04);

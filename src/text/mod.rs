@@ -2,10 +2,14 @@
 
 use serde::{Deserialize, Serialize};
 
+mod harmless;
 mod language;
 mod normalize;
+mod prose;
+pub use harmless::harmless;
 pub use language::{Unsupported, unsupported_language};
 pub use normalize::{Normalization, Normalized, normalize};
+pub use prose::not_prose;
 
 /// One text to be assessed, as its sender wrote it.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -99,6 +103,12 @@ pub fn words(text: &str) -> usize {
     text.split_whitespace().count()
 }
 
+/// Texts that start alike are one document: its hash (FNV-1a, the same everywhere) is over the first 40 letters and digits, lower-case.
+pub fn group(text: &str) -> u64 {
+    let folded = text.chars().filter(|c| c.is_alphanumeric()).flat_map(char::to_lowercase).take(40);
+    folded.fold(0xcbf2_9ce4_8422_2325, |hash, c| (hash ^ u64::from(c)).wrapping_mul(0x0100_0000_01b3))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -125,5 +135,14 @@ mod tests {
         for (text, count) in [("", 0), (" \n\t", 0), ("one", 1), (" don't  stop - me\u{A0}now ", 5)] {
             assert_eq!(words(text), count, "{text:?}");
         }
+    }
+
+    #[test]
+    fn texts_that_start_alike_are_one_group() {
+        assert_eq!(group("The  CAT, sat\non"), group("the cat sat ON"));
+        assert_eq!(group(&"é1".repeat(20)), group(&"É1".repeat(90)));
+        assert_ne!(group("the cat sat"), group("the cat sits"));
+        // the recipe's folds name groups by this value too: scripts/test_recipe.py
+        assert_eq!(group("The cat sat on"), 0x68e7_bb46_43c8_3c9d);
     }
 }

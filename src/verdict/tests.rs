@@ -12,7 +12,7 @@ fn judge_with(document: &Document, calibration: &Calibration, unsupported_langua
     let mut fake = Fake::default();
     let ids = fake.tokenize(&document.text).unwrap().ids;
     let tokens = fake.score(&[&ids]).unwrap().remove(0);
-    let evidence = Evidence { document, normalization: Normalization::default(), tokens: &tokens, unsupported_language };
+    let evidence = Evidence { document, normalization: Normalization::default(), tokens: &tokens, unsupported_language, not_prose: false };
     Policy::default().judge(&evidence, calibration, "fake@0000000000000000")
 }
 
@@ -55,6 +55,22 @@ fn abstentions_keep_only_what_may_be_believed() {
     assert_eq!((foreign.p_value, foreign.machine_probability, foreign.flagged), (None, None, false));
     assert!(foreign.score.is_some());
 
+    let by_heart = TokenScores {
+        surprisal: vec![0.1; 50],
+        rank: vec![1; 50],
+        entropy: vec![0.2; 50],
+        variance: vec![0.2; 50],
+        ..TokenScores::default()
+    };
+    let document = Document::new(MACHINE);
+    for (not_prose, reason) in [(false, AbstainReason::Memorised), (true, AbstainReason::NotProse)] {
+        let normalization = Normalization::default();
+        let evidence = Evidence { document: &document, normalization, tokens: &by_heart, unsupported_language: false, not_prose };
+        let found = Policy::default().judge(&evidence, &Calibration::for_fake(), "m");
+        assert_eq!((found.abstain_reason, found.p_value, found.flagged), (Some(reason), None, false));
+        assert!(found.score.is_some());
+    }
+
     let none = judge_with(&Document::new(MACHINE), &Calibration::none("x"), false);
     assert_eq!((none.abstain_reason, none.p_value, none.flagged), (Some(AbstainReason::Uncalibrated), None, false));
     assert_eq!(none.score, none.statistics.unwrap().discrepancy);
@@ -70,7 +86,13 @@ fn a_number_that_is_not_finite_is_no_verdict() {
         ..TokenScores::default()
     };
     let document = Document::new(MACHINE);
-    let evidence = Evidence { document: &document, normalization: Normalization::default(), tokens: &tokens, unsupported_language: false };
+    let evidence = Evidence {
+        document: &document,
+        normalization: Normalization::default(),
+        tokens: &tokens,
+        unsupported_language: false,
+        not_prose: false,
+    };
     let found = Policy::default().judge(&evidence, &Calibration::for_fake(), "m");
     assert_eq!((found.verdict, found.abstain_reason, found.score), (Verdict::Abstain, Some(AbstainReason::Unscorable), None));
 }

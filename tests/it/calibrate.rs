@@ -4,7 +4,7 @@ use crate::cli::{file, highwater, ran, with_input};
 use serde_json::{Value, json};
 
 /// Rows of both labels; machines write plainer words. Every text starts differently.
-fn rows(count: usize) -> String {
+pub(crate) fn rows(count: usize) -> String {
     let words = ["river", "stone", "lamp", "winter", "paper", "engine", "garden", "window", "copper", "signal"];
     let text = |i: usize, machine: bool| {
         let word = |k: usize| words[(i * 7 + k * (i % 9 + 1)) % words.len()];

@@ -44,7 +44,18 @@ pub(crate) fn file(folder: &Path, name: &str, text: &str) -> PathBuf {
     path
 }
 
-const COMMANDS: [&[&str]; 6] = [&["score"], &["explain"], &["serve"], &["calibrate"], &["model", "info"], &["completions"]];
+const COMMANDS: [&[&str]; 10] = [
+    &["score"],
+    &["explain"],
+    &["serve"],
+    &["evaluate"],
+    &["calibrate"],
+    &["generate"],
+    &["simulate"],
+    &["attack"],
+    &["model", "info"],
+    &["completions"],
+];
 
 #[test]
 fn every_command_has_help_with_an_example() {

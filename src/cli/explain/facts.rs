@@ -64,6 +64,8 @@ fn why(reason: AbstainReason) -> &'static str {
         AbstainReason::Empty => "there is no text",
         AbstainReason::TooShort => "the text is too short for a verdict of its own",
         AbstainReason::UnsupportedLanguage => "the text is not in a language that the model was trained on",
+        AbstainReason::NotProse => "the text is code, a table, numbers, or the same few words over and over",
+        AbstainReason::Memorised => "the model knows most of the text by heart",
         AbstainReason::Uncalibrated => "this model has no calibration that says how texts of this length score",
         AbstainReason::Unscorable => "the model's numbers for this text cannot be used",
         AbstainReason::Uncertain => "both people and machines often write texts that score like this",

@@ -1,9 +1,7 @@
 //! An explained text as one self-contained web page: nothing is loaded, nothing runs, and the text cannot break out of its place.
 
-use super::{
-    Explained,
-    spans::{Bucket, harmless},
-};
+use super::{Explained, spans::Bucket};
+use crate::report::escape;
 use std::fmt::{self, Write};
 
 const STYLE: &str = ":root{color-scheme:light dark}\
@@ -74,22 +72,6 @@ fn class(bucket: Bucket) -> u8 {
         Bucket::Top1000 => 3,
         Bucket::Rest => 4,
     }
-}
-
-fn escape(text: &str) -> String {
-    let text = harmless(text);
-    let mut out = String::with_capacity(text.len());
-    for c in text.chars() {
-        match c {
-            '&' => out.push_str("&amp;"),
-            '<' => out.push_str("&lt;"),
-            '>' => out.push_str("&gt;"),
-            '"' => out.push_str("&quot;"),
-            '\'' => out.push_str("&#39;"),
-            other => out.push(other),
-        }
-    }
-    out
 }
 
 #[cfg(test)]

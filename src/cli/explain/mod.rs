@@ -12,7 +12,10 @@ use super::{
     settings::{Setup, layers},
     tell_if_typed,
 };
-use crate::{text::Document, verdict::Assessment};
+use crate::{
+    text::{Document, harmless},
+    verdict::Assessment,
+};
 use anstream::{AutoStream, ColorChoice};
 use anyhow::Context;
 use clap::ArgMatches;
@@ -23,8 +26,6 @@ use std::{
     io::{self, Read, Write},
     path::Path,
 };
-
-pub(super) use spans::harmless;
 
 /// The longest text that is explained, bytes: nobody reads more of it.
 const LONGEST: u64 = 10 << 20;

@@ -1,7 +1,6 @@
-//! A text cut at its tokens: every byte once, in order, whatever the offsets say. Also how hostile characters are shown.
+//! A text cut at its tokens: every byte once, in order, whatever the offsets say.
 
 use crate::verdict::TokenScore;
-use std::{borrow::Cow, fmt::Write};
 
 /// How far down the model's list of guesses a token stood (GLTR).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -84,30 +83,6 @@ pub(super) fn cut<'a>(text: &'a str, tokens: &[TokenScore]) -> Vec<Span<'a>> {
     spans
 }
 
-/// The text with everything that drives a terminal or hides from the eye spelt out, such as `<U+001B>`. Line breaks and tabs stay.
-pub(in crate::cli) fn harmless(text: &str) -> Cow<'_, str> {
-    if !text.contains(drives) {
-        return Cow::Borrowed(text);
-    }
-    let mut shown = String::with_capacity(text.len() + 16);
-    for c in text.chars() {
-        if drives(c) {
-            // Writing to a string cannot fail.
-            let _ = write!(shown, "<U+{:04X}>", u32::from(c));
-        } else {
-            shown.push(c);
-        }
-    }
-    Cow::Owned(shown)
-}
-
-/// Control characters, and invisible or direction-changing format characters.
-fn drives(c: char) -> bool {
-    let format = matches!(c, '\u{AD}' | '\u{61C}' | '\u{180E}' | '\u{200B}'..='\u{200F}' | '\u{2028}'..='\u{202E}' | '\u{2060}'..='\u{206F}'
-        | '\u{FEFF}' | '\u{FFF9}'..='\u{FFFB}' | '\u{E0000}'..='\u{E007F}');
-    format || c.is_control() && !matches!(c, '\n' | '\t')
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -138,11 +113,6 @@ mod tests {
             let tokens: Vec<_> = cuts.into_iter().map(|(start, end)| token(start, end, 1)).collect();
             let joined: String = cut(&text, &tokens).iter().map(|s| s.text).collect();
             prop_assert_eq!(joined, text);
-        }
-
-        #[test]
-        fn nothing_shown_drives_a_terminal(text in any::<String>()) {
-            prop_assert!(!harmless(&text).contains(drives));
         }
     }
 }

@@ -2,8 +2,9 @@
 
 use super::{
     Explained,
-    spans::{Bucket, Span, harmless},
+    spans::{Bucket, Span},
 };
+use crate::text::harmless;
 use anstyle::{AnsiColor, Style};
 use std::fmt::{self, Write};
 

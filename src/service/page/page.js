@@ -20,6 +20,8 @@ const REASONS = {
   empty: "There is no text to judge.",
   too_short: "The text is too short for a verdict. A few sentences more would help.",
   unsupported_language: "The text does not seem to be in a language that the model knows.",
+  not_prose: "The text is code, a table, numbers, or the same few words over and over.",
+  memorised: "The model knows most of the text by heart.",
   uncalibrated: "This model has no calibration, so there are numbers and no verdict.",
   unscorable: "The model's numbers for this text cannot be used.",
   uncertain: "Both people and machines often write like this. That is an honest answer, not an error.",

@@ -43,6 +43,8 @@ async fn the_documented_shapes_are_the_real_ones() {
     assert_eq!(keys(&model), documented(&api, "ModelAnswer"));
     assert_eq!(keys(&model["model"]), documented(&api, "Model"));
     assert_eq!(keys(&model["calibration"]), documented(&api, "Calibration"));
+    assert_eq!(keys(&model["calibration"]["lengths"][0]), documented(&api, "CalibratedLength"));
+    assert_eq!(keys(&model["calibration"]["lengths"][0]["rate_bounds"][0]), documented(&api, "RateBound"));
     assert_eq!(keys(&model["limits"]), documented(&api, "Limits"));
     let (_, moderation) = call(&router, post("/v1/moderations", r#"{"input":"a"}"#)).await;
     assert_eq!(keys(&moderation), documented(&api, "Moderation"));
@@ -70,5 +72,8 @@ async fn every_documented_route_is_routed_and_every_reference_leads_somewhere() 
     }
     let enums = &api["components"]["schemas"];
     assert_eq!(enums["Verdict"]["enum"], json!(["human", "machine", "abstain"]));
-    assert_eq!(enums["AbstainReason"]["enum"], json!(["empty", "too_short", "unsupported_language", "uncertain"]));
+    assert_eq!(
+        enums["AbstainReason"]["enum"],
+        json!(["empty", "too_short", "unsupported_language", "not_prose", "memorised", "uncertain"])
+    );
 }

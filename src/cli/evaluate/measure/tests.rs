@@ -1,0 +1,110 @@
+//! What is compared with what, and what is marked.
+
+use super::*;
+use crate::{
+    calibration::Source,
+    cli::evaluate::{page, table},
+};
+
+/// A row of the file `f`, group `group`, p-value falling with the score.
+pub(in crate::cli::evaluate) fn row(group: u64, machine: bool, score: f64) -> Row {
+    Row {
+        file: "f".into(),
+        domain: Some("news".into()),
+        generator: machine.then(|| "gpt2".into()),
+        attack: None,
+        machine,
+        words: 40,
+        group,
+        verdict: Verdict::Abstain,
+        abstain_reason: Some(crate::verdict::AbstainReason::Uncertain),
+        score: Some(score),
+        p_value: Some((-score).exp().min(1.)),
+        statistics: None,
+    }
+}
+
+fn evaluated_on(rows: &[Row], sources: &[&str]) -> Evaluation {
+    let mut calibration = Calibration::for_fake();
+    calibration.sources = sources.iter().map(|name| Source { name: (*name).into(), ..Source::default() }).collect();
+    evaluated(rows, &calibration, "m@0".into())
+}
+
+/// 100 human documents, each eight times over, and 100 machine texts that score higher.
+fn rows() -> Vec<Row> {
+    let human = (0..800u64).map(|i| row(i % 100, false, (i % 100) as f64 / 20.));
+    human.chain((0..100).map(|i| row(i, true, 3. + i as f64 / 20.))).collect()
+}
+
+#[test]
+fn human_documents_count_once_however_often_they_stand_there() {
+    let found = evaluated_on(&rows(), &[]);
+    assert_eq!((found.rows, found.human_documents, found.machine_texts), (900, 100, 100));
+    assert_eq!((found.overall.human, found.overall.machine), (100, 100));
+    let human = found.overall.flagged[0].human.unwrap();
+    // e^-score <= .01 from 4.605 on: 4.65 to 4.95
+    assert_eq!((human.count, human.of), (7, 100));
+    assert!(human.low < 0.07 && human.high > 0.07);
+    let auroc = found.overall.score.auroc.unwrap();
+    assert!(auroc.low < auroc.value && auroc.value < auroc.high, "{auroc:?}");
+}
+
+#[test]
+fn a_file_that_the_calibration_saw_is_marked() {
+    let mut rows = rows();
+    rows.extend((0..50).map(|i| Row { file: "unseen".into(), ..row(900 + i, i % 2 == 0, i as f64) }));
+    let found = evaluated_on(&rows, &["f", "other"]);
+    assert_eq!(found.fitted_on, ["f"]);
+    let text = table::render(&found).unwrap();
+    assert!(text.contains("\nf * ") && text.contains("\nunseen ") && !text.contains("unseen *"), "{text}");
+    assert!(text.contains("fitted on 1 of these files"), "{text}");
+    assert!(!table::render(&evaluated_on(&rows, &[])).unwrap().contains("too good"));
+}
+
+/// The score is nothing but length: at equal lengths it must fall to chance.
+#[test]
+fn what_length_gives_away_is_marked_and_taken_out() {
+    let words = |i: u64, machine: bool| if (i % 10 < 8) == machine { 60 } else { 20 };
+    let one = |i: u64, machine: bool| {
+        let words = words(i, machine);
+        Row { words, ..row(i + if machine { 500 } else { 0 }, machine, words as f64 + (i * 7919 % 97) as f64 / 100.) }
+    };
+    let rows: Vec<Row> = (0..200).flat_map(|i| [one(i, false), one(i, true)]).collect();
+    let found = evaluated_on(&rows, &[]).overall;
+    assert!(found.length_tells() && found.score.auroc.unwrap().value > 0.75, "{found:?}");
+    assert!((found.equal_lengths.auroc.unwrap().value - 0.5).abs() < 0.05, "{:?}", found.equal_lengths);
+}
+
+#[test]
+fn texts_without_a_p_value_are_counted_and_not_compared() {
+    let mut rows = rows();
+    for row in &mut rows[..3] {
+        row.p_value = None;
+        row.abstain_reason = Some(crate::verdict::AbstainReason::UnsupportedLanguage);
+    }
+    let found = evaluated_on(&rows, &[]).overall;
+    // the first form of each document stands for it
+    assert_eq!((found.human, found.not_judged["unsupported_language"]), (97, 3));
+}
+
+#[test]
+fn the_page_and_the_json_hold_what_the_table_holds() {
+    let rows = rows();
+    let found = evaluated_on(&rows, &["f"]);
+    let html = page::render(&found, &rows).unwrap();
+    assert!(html.matches("<svg").count() > 5 && html.contains("ROC by generator") && html.contains("False-positive rate at a nominal 1%"));
+    let json = serde_json::to_value(&found).unwrap();
+    for name in ["auroc", "tpr_at_fpr_01", "tpr_at_fpr_05", "equal_lengths", "baselines", "flagged"] {
+        assert!(!json["by_file"][0][name].is_null(), "{name} in {json}");
+    }
+    assert_eq!(json["overall"]["baselines"].as_array().unwrap().len(), ScoreName::ALL.len());
+}
+
+#[test]
+fn one_class_alone_is_no_fault() {
+    let humans: Vec<Row> = rows().into_iter().filter(|r| !r.machine).collect();
+    let found = evaluated_on(&humans, &[]);
+    assert_eq!((found.overall.score.auroc, found.overall.human), (None, 100));
+    assert!(table::render(&found).unwrap().contains("flagged at a nominal"));
+    assert!(page::render(&found, &humans).is_ok());
+}

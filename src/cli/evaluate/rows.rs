@@ -1,0 +1,155 @@
+//! Labelled JSONL rows to scored rows. The texts themselves are not kept.
+
+use crate::{
+    batch::{Progress, Watch},
+    cli::{Refused, calibrate, progress::Bar},
+    detector::Detector,
+    score::Statistics,
+    text::{self, Document},
+    verdict::{AbstainReason, Verdict},
+};
+use serde::Deserialize;
+use std::{
+    collections::HashMap,
+    fs::File,
+    io::{self, BufRead, BufReader, Read},
+    path::Path,
+};
+
+/// Texts that are scored together.
+const CHUNK: usize = 256;
+
+/// One labelled text and what the detector says of it.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) struct Row {
+    /// The stem of its file's name.
+    pub(super) file: String,
+    pub(super) domain: Option<String>,
+    pub(super) generator: Option<String>,
+    pub(super) attack: Option<String>,
+    pub(super) machine: bool,
+    pub(super) words: usize,
+    /// The same for all texts that come from one human document, as in a fit.
+    pub(super) group: u64,
+    pub(super) verdict: Verdict,
+    pub(super) abstain_reason: Option<AbstainReason>,
+    pub(super) score: Option<f64>,
+    pub(super) p_value: Option<f64>,
+    pub(super) statistics: Option<Statistics>,
+}
+
+#[derive(Debug, PartialEq, Deserialize)]
+struct Labelled {
+    text: String,
+    label: Label,
+    pair: Option<String>,
+    domain: Option<String>,
+    generator: Option<String>,
+    attack: Option<String>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+enum Label {
+    Human,
+    Machine,
+}
+
+/// Files on their way to rows.
+pub(super) struct Reading {
+    detector: Detector,
+    bar: Bar,
+    progress: Progress,
+    rows: Vec<Row>,
+    pairs: HashMap<(String, String), u64>,
+    faults: Vec<String>,
+}
+
+impl Reading {
+    pub(super) fn new(detector: Detector, bar: Bar, total: u64) -> Self {
+        let progress = Progress { total_bytes: Some(total), ..Progress::default() };
+        Self { detector, bar, progress, rows: Vec::new(), pairs: HashMap::new(), faults: Vec::new() }
+    }
+
+    /// Scores a file; faulty rows are kept for [`Self::finish`].
+    pub(super) fn file(&mut self, path: &Path) -> anyhow::Result<()> {
+        let unreadable = |error: io::Error| Refused(format!("cannot read {}: {error}", path.display()));
+        let name = path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
+        let mut lines = BufReader::new(File::open(path).map_err(unreadable)?);
+        let mut waiting = Vec::with_capacity(CHUNK);
+        let mut line = Vec::new();
+        for number in 1.. {
+            line.clear();
+            let read = lines.by_ref().take(calibrate::LONGEST).read_until(b'\n', &mut line).map_err(unreadable)?;
+            if read == 0 || self.bar.cancelled() {
+                break;
+            }
+            self.progress.bytes_read += read as u64;
+            if line.trim_ascii().is_empty() {
+                continue;
+            }
+            match serde_json::from_slice::<Labelled>(&line) {
+                Ok(row) => waiting.push(row),
+                Err(error) => self.faults.push(format!(
+                    "{}, line {number}: expected an object with a `text` and a `label`, human or machine: {error}",
+                    path.display()
+                )),
+            }
+            if waiting.len() == CHUNK {
+                self.score(&mut waiting, &name)?;
+            }
+        }
+        self.score(&mut waiting, &name)
+    }
+
+    /// The rows and what scored them; `None` where the run was stopped.
+    pub(super) fn finish(self) -> anyhow::Result<Option<(Vec<Row>, Detector)>> {
+        self.bar.end();
+        if self.bar.cancelled() {
+            return Ok(None);
+        }
+        calibrate::refuse(&self.faults)?;
+        Ok(Some((self.rows, self.detector)))
+    }
+
+    fn score(&mut self, waiting: &mut Vec<Labelled>, file: &str) -> anyhow::Result<()> {
+        let documents: Vec<_> = waiting.iter_mut().map(|row| Document::new(std::mem::take(&mut row.text))).collect();
+        let assessments = self.detector.assess(&documents)?;
+        for ((document, row), assessment) in documents.iter().zip(waiting.drain(..)).zip(assessments) {
+            self.progress.documents += 1;
+            self.progress.tokens += assessment.tokens as u64;
+            let own = text::group(&document.text);
+            let group = row.pair.map_or(own, |pair| *self.pairs.entry((file.to_owned(), pair)).or_insert(own));
+            self.rows.push(Row {
+                file: file.to_owned(),
+                domain: row.domain,
+                generator: row.generator,
+                attack: row.attack,
+                machine: row.label == Label::Machine,
+                words: text::words(&document.text),
+                group,
+                verdict: assessment.verdict,
+                abstain_reason: assessment.abstain_reason,
+                score: assessment.score,
+                p_value: assessment.p_value,
+                statistics: assessment.statistics,
+            });
+        }
+        self.bar.progress(&self.progress);
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_row_has_a_text_and_a_label() {
+        let row: Labelled = serde_json::from_str(r#"{"id":"1","text":"a","label":"machine","attack":"x","meta":{"b":1}}"#).unwrap();
+        assert_eq!((row.label, row.attack.as_deref(), row.generator), (Label::Machine, Some("x"), None));
+        for bad in [r#"{"text":"a"}"#, r#"{"text":"a","label":"robot"}"#, r#"{"label":"human"}"#] {
+            assert!(serde_json::from_str::<Labelled>(bad).is_err(), "{bad}");
+        }
+    }
+}

@@ -1,0 +1,149 @@
+//! Figures as tables that people read in a terminal.
+
+use super::measure::{Evaluation, Figures, Share};
+use crate::{
+    cli::join::{LEFT_OUT_ADVICE, share},
+    stats::Estimate,
+    text::harmless,
+};
+use std::fmt::{self, Write};
+
+/// The widest name that is shown.
+const NAME: usize = 34;
+
+pub(super) fn render(evaluation: &Evaluation) -> Result<String, fmt::Error> {
+    let mut out = String::new();
+    for line in opening(evaluation) {
+        writeln!(out, "{line}")?;
+    }
+    writeln!(out, "\n{:<NAME$} {:>7} {:>7}  {:<17}  {:<17}  {:<17}", "", "human", "machine", "AUROC", "TPR@1%", "TPR@5%")?;
+    told_apart(&mut out, &evaluation.overall)?;
+    for (title, figures) in sections(evaluation) {
+        writeln!(out, "\n{title}")?;
+        figures.iter().try_for_each(|f| told_apart(&mut out, f))?;
+    }
+    writeln!(out, "\nAUROC of one statistic alone")?;
+    write!(out, "{:<NAME$}", "")?;
+    for baseline in &evaluation.overall.baselines {
+        write!(out, " {:>11}", format!("{:?}", baseline.name).to_lowercase())?;
+    }
+    writeln!(out, " {:>11}", "score")?;
+    for f in std::iter::once(&evaluation.overall).chain(&evaluation.by_file).filter(|f| f.score.auroc.is_some()) {
+        write!(out, "{:<NAME$}", short(&f.name))?;
+        for measures in f.baselines.iter().map(|b| &b.measures).chain([&f.score]) {
+            write!(out, " {:>11}", measures.auroc.map_or_else(|| "-".into(), |a| format!("{:.3}", a.value)))?;
+        }
+        writeln!(out)?;
+    }
+    if evaluation.overall.flagged.is_empty() {
+        return Ok(out);
+    }
+    writeln!(out, "\nHuman documents flagged at a nominal 1% and 5%, by the calibration's p-values")?;
+    writeln!(out, "{:<NAME$} {:>7}  {:<23}  {:<23}", "", "human", "at 1%", "at 5%")?;
+    flagged(&mut out, &evaluation.overall)?;
+    for (title, figures) in sections(evaluation).into_iter().filter(|(title, _)| !title.contains("generator") && !title.contains("attack"))
+    {
+        writeln!(out, "{title}")?;
+        figures.iter().try_for_each(|f| flagged(&mut out, f))?;
+    }
+    writeln!(out, "\nVerdicts on human documents, by file")?;
+    for f in std::iter::once(&evaluation.overall).chain(&evaluation.by_file).filter(|f| !f.human_verdicts.is_empty()) {
+        let verdicts: Vec<_> = f.human_verdicts.iter().map(|(name, n)| format!("{name} {n}")).collect();
+        writeln!(out, "{:<NAME$} {}", short(&f.name), verdicts.join(", "))?;
+    }
+    Ok(out)
+}
+
+/// What was measured and how far it can be believed, one sentence a line.
+pub(super) fn opening(evaluation: &Evaluation) -> Vec<String> {
+    let e = evaluation;
+    let mut lines = vec![
+        format!("{} rows: {} different human documents, {} machine texts.", e.rows, e.human_documents, e.machine_texts),
+        format!("Model {}, calibration {}.", harmless(&e.model), harmless(&e.calibration)),
+        format!(
+            "Human documents count once. In brackets {:.0}% intervals: {} samples of whole documents, each with the texts made from it.",
+            100. * e.confidence,
+            e.samples
+        ),
+        "TPR@1%: share of machine texts found when 1% of the human documents of the same row are flagged. Texts without a p-value are left out."
+            .into(),
+    ];
+    if !e.fitted_on.is_empty() {
+        lines.push(format!(
+            "* The calibration was fitted on {} of these files: their figures, and all totals, are too good. {LEFT_OUT_ADVICE}",
+            e.fitted_on.len()
+        ));
+    }
+    if e.by_file.iter().chain(&e.by_domain).chain([&e.overall]).any(Figures::length_tells) {
+        lines.push("L: length alone gives the label away (AUROC of the word count beyond .4 to .6); the next row has both classes at equal lengths.".into());
+    }
+    if e.dropped > 0 {
+        lines.push(format!("{} smaller groups are left out: at most 60 of a kind are shown.", e.dropped));
+    }
+    lines
+}
+
+pub(super) fn sections(evaluation: &Evaluation) -> [(&'static str, &[Figures]); 5] {
+    let e = evaluation;
+    [
+        ("by file", &e.by_file),
+        ("by domain", &e.by_domain),
+        ("by generator, against the human documents of its files", &e.by_generator),
+        ("by attack, against the human documents of its files", &e.by_attack),
+        ("by length", &e.by_length),
+    ]
+}
+
+/// A name with its marks: fitted on, and given away by length.
+pub(super) fn marked(figures: &Figures) -> String {
+    let (fitted, length) = (if figures.fitted_on { " *" } else { "" }, if figures.length_tells() { " L" } else { "" });
+    format!("{}{fitted}{length}", short(&figures.name))
+}
+
+/// An estimate as `.816 [.811 .822]`.
+pub(super) fn estimate(estimate: Option<Estimate>) -> String {
+    let plain = |v: f64| format!("{v:.3}").trim_start_matches('0').to_owned();
+    estimate.map_or_else(|| "-".into(), |e| format!("{} [{} {}]", plain(e.value), plain(e.low), plain(e.high)))
+}
+
+/// A share as `3.2% [1.9% 5.0%]`.
+pub(super) fn interval(of: Option<Share>) -> String {
+    of.map_or_else(|| "-".into(), |s| format!("{} [{} {}]", share(Some(s.share)), share(Some(s.low)), share(Some(s.high))))
+}
+
+fn told_apart(out: &mut String, f: &Figures) -> fmt::Result {
+    if f.score.auroc.is_none() {
+        return Ok(());
+    }
+    let columns = |m: &crate::stats::Measures| {
+        let of = [m.auroc, m.tpr_at_fpr_01, m.tpr_at_fpr_05].map(estimate);
+        format!("{:<17}  {:<17}  {:<17}", of[0], of[1], of[2])
+    };
+    writeln!(out, "{:<NAME$} {:>7} {:>7}  {}", marked(f), f.human, f.machine, columns(&f.score).trim_end())?;
+    if f.length_tells() {
+        writeln!(out, "{:<NAME$} {:>7} {:>7}  {}", "  at equal lengths", "", "", columns(&f.equal_lengths).trim_end())?;
+    }
+    Ok(())
+}
+
+fn flagged(out: &mut String, f: &Figures) -> fmt::Result {
+    if f.human == 0 {
+        return Ok(());
+    }
+    let of: Vec<_> = f.flagged.iter().map(|flagged| interval(flagged.human)).collect();
+    writeln!(
+        out,
+        "{:<NAME$} {:>7}  {}",
+        marked(f),
+        f.human,
+        of.iter().map(|i| format!("{i:<23}")).collect::<Vec<_>>().join("  ").trim_end()
+    )
+}
+
+fn short(name: &str) -> String {
+    let name = harmless(name);
+    match name.char_indices().nth(NAME - 4) {
+        Some((at, _)) => format!("{}…", &name[..at]),
+        None => name.into_owned(),
+    }
+}
