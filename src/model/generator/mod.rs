@@ -3,10 +3,10 @@
 //! On the CPU the keys and values stay in our own [`cache`]; elsewhere ([`plain`]) they go through the graph. Both give the same logits.
 
 use super::{
-    Device, Generator, LoadOptions, ModelError, ModelInfo, Step, Tokens,
+    Generator, LoadOptions, ModelError, ModelInfo, Step, Tokens,
     checkpoint::Checkpoint,
     convert::{self, Prepared},
-    graph, runtime,
+    graph,
     scorer::{self, Choice},
     tokenizer::Bpe,
 };
@@ -42,19 +42,9 @@ enum Engine {
     Plain(Box<Plain>),
 }
 
-/// Loads as `options` say; the choice of the device is the scorer's.
+/// Loads as `options` say, on the device that the scorer would take.
 pub(crate) fn load(options: &LoadOptions) -> Result<Gpt2Generator, ModelError> {
-    let (library, environment) = runtime::environment(options.onnxruntime.as_deref(), options.device != Device::Cpu)?;
-    let checkpoint = Checkpoint::open(&options.source)?;
-    let on = |device| {
-        let choice = Choice::of(device, options.precision)?;
-        if choice.cuda.is_some() {
-            runtime::load_cuda(&library)?;
-        }
-        start(&environment, &checkpoint, &choice, options)
-    };
-    let (engine, mut info) = scorer::on_a_device(&library, options, on)?;
-    info.runtime = runtime::version(&library);
+    let (checkpoint, engine, info) = scorer::open(options, start)?;
     Ok(Gpt2Generator::new(checkpoint, engine, info))
 }
 
