@@ -14,10 +14,10 @@ VENV = .runtime/venv/bin/python
 # ONNX Runtime of the official wheels otherwise reports its use to its maker.
 export ORT_DISABLE_TELEMETRY = 1
 
-.PHONY: help serve build test check lint fmt clippy doc deny bench bench-peers parity runtime runtime-gpu fuzz clean cargo venv
+.PHONY: help serve build test check lint fmt clippy doc deny bench bench-peers bench-generate parity runtime runtime-gpu fuzz clean cargo venv
 
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
 
 serve: build ## build everything, then serve on 127.0.0.1:8080
 	$(BINARY) serve $(ARGS)
@@ -58,6 +58,9 @@ bench: build ## measure the machine's matrix-product peak, then the service with
 
 bench-peers: build venv ## compare `score` with transformers and torch on the same texts and weights
 	$(VENV) benches/peers/run.py --binary $(BINARY) $(ARGS)
+
+bench-generate: build venv ## compare `generate` with transformers on the same prompts and weights
+	$(VENV) benches/peers/run_generate.py --binary $(BINARY) $(ARGS)
 
 parity: build venv ## compare every number with transformers at the shape of GPT-2 small
 	$(VENV) scripts/parity.py --binary $(BINARY) $(ARGS)

@@ -84,6 +84,11 @@ impl Detector {
         self.scorer.info()
     }
 
+    /// The model itself, for those who ask more of it than an assessment.
+    pub fn scorer(&mut self) -> &mut dyn Scorer {
+        &mut *self.scorer
+    }
+
     /// The calibration in use.
     pub fn calibration(&self) -> &Arc<Calibration> {
         &self.calibration

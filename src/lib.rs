@@ -25,23 +25,27 @@
 //! |---|---|---|---|
 //! | [`stats`] | numbers -> p-values, e-values, e-processes, e-detectors, confidence sequences | | statrs |
 //! | [`text`] | bytes -> `Document`, `StreamKey`, normalised text and what was changed | | unicode_normalization, unicode_script, unicode_security, whatlang |
-//! | [`model`] | text -> per-token scores | | ort, ndarray, tokenizers, safetensors, prost, half, blake3 |
+//! | [`model`] | text -> per-token scores; tokens -> what follows | | ort, ndarray, tokenizers, safetensors, prost, half, blake3 |
 //! | [`score`] | per-token scores -> document statistics and one score | stats, model | |
 //! | [`calibration`] | human and machine scores -> p-value, probability; load, save, fit | stats, score | |
 //! | [`verdict`] | score and calibration -> `Assessment` | stats, score, calibration, text, model | |
 //! | [`detector`] | the one door: `assess(&[Document]) -> Vec<Assessment>` | text, model, score, calibration, verdict | |
-//! | [`flood`] | `observe(document, assessment, now) -> StreamStatus`; alarms, eviction, state as bytes | stats, text, verdict | hashbrown |
+//! | [`flood`] | `observe(document, assessment, now) -> StreamStatus`; alarms, eviction, state as bytes and in a file | stats, text, verdict | hashbrown, redb |
 //! | [`report`] | numbers -> one self-contained HTML page with plots | text | plotters |
+//! | [`client`] | URL and bytes -> status and bytes, over HTTP and HTTPS | | ureq |
+//! | [`adversary`] | prompts -> generated corpus, with its provenance; text -> attacked text | text, model, detector, client | chacha20 |
 //! | [`batch`] | files in -> files out, constant memory, input order | text, verdict, detector | csv, flate2, parquet, zstd |
-//! | [`service`] | HTTP: routes, wire types, worker, errors, metrics, page | text, verdict, detector, model, calibration | axum, tokio, hyper, hyper_util, http_body_util, futures_util, bytes, tower, tower_http, metrics, metrics_exporter_prometheus, utoipa |
+//! | [`service`] | HTTP: routes, wire types, worker, errors, metrics, page | text, verdict, flood, client, detector, model, calibration | axum, ring, tokio, hyper, hyper_util, http_body_util, futures_util, bytes, tower, tower_http, metrics, metrics_exporter_prometheus, utoipa |
 //! | [`config`] | flags > env > file > defaults, one merge, all faults at once | | toml |
-//! | [`cli`] | one file per subcommand | stats, text, model, score, calibration, verdict, detector, flood, batch, report, service, config | clap, clap_complete, anyhow, indicatif, anstream, anstyle, ctrlc, tracing_subscriber |
+//! | [`cli`] | one file per subcommand | stats, text, model, score, calibration, verdict, detector, flood, batch, report, service, config, client, adversary | clap, clap_complete, anyhow, indicatif, anstream, anstyle, ctrlc, tracing_subscriber |
 //!
 //! `tests/layering.rs` reads this table: a module that names another one which its row does not list fails the test.
 
+pub mod adversary;
 pub mod batch;
 pub mod calibration;
 pub mod cli;
+pub mod client;
 pub mod config;
 pub mod detector;
 pub mod flood;

@@ -125,6 +125,9 @@ pub enum BatchError {
         /// What the system said.
         source: io::Error,
     },
+    /// What goes along with the run failed.
+    #[error("{0}")]
+    Companion(String),
     /// The reader of the output has gone; for a command line this is a quiet end.
     #[error("the reader of the output has gone")]
     BrokenPipe,
@@ -156,6 +159,7 @@ impl BatchError {
             Self::PartExists { .. } => "part_exists",
             Self::OtherJob { .. } => "other_job",
             Self::Write { .. } => "output_failed",
+            Self::Companion(_) => "companion_failed",
             Self::BrokenPipe => "broken_pipe",
             Self::Model { .. } => "model_failed",
         }
@@ -163,7 +167,7 @@ impl BatchError {
 
     /// Whether the user's input or options were refused (exit 1); otherwise something failed (exit 2).
     pub fn refused(&self) -> bool {
-        !matches!(self, Self::Write { .. } | Self::BrokenPipe | Self::Model { .. })
+        !matches!(self, Self::Write { .. } | Self::Companion(_) | Self::BrokenPipe | Self::Model { .. })
     }
 
     pub(super) fn write(path: &str, source: io::Error) -> Self {

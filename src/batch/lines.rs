@@ -32,6 +32,11 @@ impl Lines {
         self.limit
     }
 
+    /// The line that `next` gave last, where it was whole.
+    pub(super) fn last(&self) -> &[u8] {
+        &self.buffer
+    }
+
     /// Whether the next line can be had without waiting for input.
     pub(super) fn ready(&self) -> bool {
         self.input.buffer().contains(&b'\n')

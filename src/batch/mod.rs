@@ -4,11 +4,19 @@
 //! assesses and writes them. A bad row becomes an error row; a bad file ends the run after its whole rows are written.
 //! Must not print, and must not overwrite a file that it was not told to.
 
-use crate::{detector::Detector, verdict::Verdict};
-use std::{io::Write, path::PathBuf};
+use crate::{
+    detector::Detector,
+    text::Document,
+    verdict::{Assessment, Verdict},
+};
+use std::{
+    io::Write,
+    path::{Path, PathBuf},
+};
 
 mod compression;
 mod csv_input;
+mod documents;
 mod error;
 mod input;
 mod lines;
@@ -24,6 +32,7 @@ mod table;
 mod tests;
 
 pub use compression::Compression;
+pub use documents::{Documents, Read, documents};
 pub use error::{BatchError, RowError};
 pub use reader::read_all;
 
@@ -160,6 +169,46 @@ impl Watch for () {
     fn progress(&self, _progress: &Progress) {}
 }
 
+/// Goes along with a run: is told of every assessed document, in order, and may add to its answer. What it knows survives a stop as the
+/// answers do, where it is kept beside them. The place of the flood monitor.
+pub trait Companion {
+    /// What the answers depend on besides the job; a run with another description is not continued.
+    fn description(&self) -> Option<String> {
+        None
+    }
+
+    /// A run begins anew. What is known may be kept at `beside`; `None` where a stopped run cannot go on.
+    fn begin(&mut self, _beside: Option<&Path>) -> Result<(), BatchError> {
+        Ok(())
+    }
+
+    /// A stopped run goes on. Gives how many of its rows are known of: later ones are cut off and answered again.
+    fn resume(&mut self, _beside: &Path) -> Result<u64, BatchError> {
+        Ok(u64::MAX)
+    }
+
+    /// Takes note of one document; gives what stands under `streams` in its answer (JSONL only).
+    fn answer(&mut self, _document: &Document, _assessment: &Assessment) -> Option<serde_json::Value> {
+        None
+    }
+
+    /// Whether it keeps what it knows, and so must be told what lies safely on disk.
+    fn keeps(&self) -> bool {
+        false
+    }
+
+    /// All rows so far, this many, lie safely on disk.
+    fn written(&mut self, _rows: u64) -> Result<(), BatchError> {
+        Ok(())
+    }
+
+    /// The output is complete: nothing need be kept.
+    fn complete(&mut self) {}
+}
+
+/// Goes nowhere.
+impl Companion for () {}
+
 /// How far a run is.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Progress {
@@ -195,7 +244,7 @@ pub struct Summary {
 }
 
 impl Summary {
-    fn count(&mut self, assessment: &crate::verdict::Assessment) {
+    fn count(&mut self, assessment: &Assessment) {
         self.progress.tokens += assessment.tokens as u64;
         self.flagged += u64::from(assessment.flagged);
         match assessment.verdict {
@@ -211,9 +260,17 @@ impl Summary {
 /// # Errors
 /// Everything that is no fault of one row; [`BatchError`] says what is then on disk.
 pub fn run(job: &Job, detector: &mut Detector, watch: &dyn Watch) -> Result<Summary, BatchError> {
+    run_along(job, detector, watch, &mut ())
+}
+
+/// Runs a job to its end, with a companion.
+///
+/// # Errors
+/// As [`run`], and those of the companion.
+pub fn run_along(job: &Job, detector: &mut Detector, watch: &dyn Watch, companion: &mut dyn Companion) -> Result<Summary, BatchError> {
     let plan = input::check(job)?;
-    let output = output::open(job, &plan, detector)?;
-    pipeline::run(&plan, output, detector, watch)
+    let output = output::open(job, &plan, detector, companion)?;
+    pipeline::run(&plan, output, detector, (watch, companion))
 }
 
 /// Runs a job whose answers go to `sink` instead of `job.output` (whose extension still says the format).
@@ -223,5 +280,5 @@ pub fn run(job: &Job, detector: &mut Detector, watch: &dyn Watch) -> Result<Summ
 pub fn run_into(job: &Job, sink: Box<dyn Write + Send>, detector: &mut Detector, watch: &dyn Watch) -> Result<Summary, BatchError> {
     let plan = input::check(job)?;
     let output = output::into_sink(job, sink)?;
-    pipeline::run(&plan, output, detector, watch)
+    pipeline::run(&plan, output, detector, (watch, &mut ()))
 }

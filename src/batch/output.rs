@@ -2,7 +2,7 @@
 //! Must not overwrite anything that the job does not allow.
 
 use super::{
-    BatchError, Input, Job, Output, OutputFormat,
+    BatchError, Companion, Input, Job, Output, OutputFormat,
     compression::{Compression, Compressor, extension},
     input::Plan,
     parquet_output::ParquetWriter,
@@ -122,6 +122,12 @@ impl Out {
         Ok(())
     }
 
+    /// Has everything so far on the disk, where the run can go on.
+    pub(super) fn sync(&mut self) -> Result<(), BatchError> {
+        let Some(Part { file, whole: Some(_), .. }) = &self.part else { return Ok(()) };
+        file.sync_data().map_err(|e| BatchError::write(&self.name, e))
+    }
+
     fn attempt(&mut self, act: impl FnOnce(&mut Encoder) -> io::Result<()>) -> Result<(), BatchError> {
         let Some(encoder) = &mut self.encoder else { return Ok(()) };
         act(encoder).map_err(|e| self.failed(e))
@@ -188,12 +194,13 @@ pub(super) fn format_of(job: &Job) -> Result<(OutputFormat, Compression), BatchE
 }
 
 /// Opens the output of a job.
-pub(super) fn open(job: &Job, plan: &Plan, detector: &Detector) -> Result<Out, BatchError> {
+pub(super) fn open(job: &Job, plan: &Plan, detector: &Detector, companion: &mut dyn Companion) -> Result<Out, BatchError> {
     let (format, compression) = format_of(job)?;
     let Output::Path(target) = &job.output else {
         if job.resume {
             return Err(BatchError::Unsupported("--resume needs an output file; name one with -o".to_owned()));
         }
+        companion.begin(None)?;
         return into_sink(job, Box::new(io::stdout()));
     };
     let name = target.display().to_string();
@@ -210,12 +217,16 @@ pub(super) fn open(job: &Job, plan: &Plan, detector: &Detector) -> Result<Out, B
                 return Err(BatchError::Unsupported(format!("--resume needs a regular file, {name} is none")));
             }
             let file = File::options().write(true).open(target).map_err(failed)?;
+            companion.begin(None)?;
             return into_sink(job, Box::new(file)).map(|out| Out { name: name.clone(), ..out });
         }
         _ => {}
     }
     let resumable = format != OutputFormat::Parquet && compression == Compression::None;
-    let (file, resumed) = open_part(job, target, |part| resume::prepare(part, target, &resume::Sheet::of(job, plan, detector)?, format))?;
+    let (file, resumed) = open_part(job, target, |part| {
+        let sheet = resume::Sheet::of(job, plan, detector, companion.description())?;
+        resume::prepare(part, target, (&sheet, format), companion)
+    })?;
     let raw = file.try_clone().map_err(failed)?;
     let encoder = Encoder::new(Box::new(raw), format, compression, resumed.bytes == 0).map_err(failed)?;
     let part = Part { file, target: target.clone(), whole: resumable.then_some(resumed.bytes) };
@@ -292,7 +303,7 @@ mod tests {
             let part = Some(Part { file, target: target.clone(), whole: Some(0) });
             let mut out = Out { name: "out".into(), encoder, part, resumed: resume::Written::default() };
             let error = RowError::new("bad_json", "some message");
-            let answer = || Answer { file: None, line: 7, content: Err(BadAnswer { id: Some("id"), error: &error }) };
+            let answer = || Answer { file: None, line: 7, streams: None, content: Err(BadAnswer { id: Some("id"), error: &error }) };
             let failed = (0..1000).find_map(|_| out.write(&answer()).and_then(|()| out.flush()).err()).unwrap();
             assert_eq!(failed.code(), "output_failed");
             assert!(out.end(End::Stopped).is_ok());

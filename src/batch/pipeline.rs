@@ -2,7 +2,7 @@
 //! Memory is bounded by the limits, whatever the inputs hold; the reader thread is never waited for, because a pipe may never speak.
 
 use super::{
-    BatchError, Limits, Progress, RowError, Summary, Watch,
+    BatchError, Companion, Limits, Progress, RowError, Summary, Watch,
     input::Plan,
     output::{End, Out},
     reader::{Row, Rows},
@@ -14,6 +14,7 @@ use crate::{
     text::Document,
     verdict::Assessment,
 };
+use serde_json::Value;
 use std::{
     collections::VecDeque,
     sync::{
@@ -79,7 +80,12 @@ impl Chunk {
 }
 
 /// Runs a checked job.
-pub(super) fn run(plan: &Plan, out: Out, detector: &mut Detector, watch: &dyn Watch) -> Result<Summary, BatchError> {
+pub(super) fn run(
+    plan: &Plan,
+    out: Out,
+    detector: &mut Detector,
+    (watch, companion): (&dyn Watch, &mut dyn Companion),
+) -> Result<Summary, BatchError> {
     let (sender, receiver) = sync_channel(WAITING);
     let (reader_plan, skip) = (plan.clone(), out.resumed.rows);
     thread::Builder::new()
@@ -88,7 +94,7 @@ pub(super) fn run(plan: &Plan, out: Out, detector: &mut Detector, watch: &dyn Wa
         .map_err(|source| BatchError::Unreadable { path: "the inputs".into(), source })?;
     let progress = Progress { resumed: skip, total_bytes: plan.total_bytes, ..Progress::default() };
     let summary = Summary { progress, errors: out.resumed.errors, ..Summary::default() };
-    Run { plan, out, detector, watch, summary, failures: 0 }.take_all(&receiver)
+    Run { plan, out, detector, watch, companion, summary, failures: 0 }.take_all(&receiver)
 }
 
 /// Reads every input; stops quietly when nobody listens.
@@ -155,6 +161,7 @@ struct Run<'a> {
     out: Out,
     detector: &'a mut Detector,
     watch: &'a dyn Watch,
+    companion: &'a mut dyn Companion,
     summary: Summary,
     /// Documents in a row on which the model failed.
     failures: u32,
@@ -180,7 +187,11 @@ impl Run<'_> {
                     self.stop_on(answered)?;
                 }
                 Message::Failed(error) => self.stop_on(Err(error))?,
-                Message::End => return self.out.end(End::Complete).map(|()| self.summary),
+                Message::End => {
+                    self.out.end(End::Complete)?;
+                    self.companion.complete();
+                    return Ok(self.summary);
+                }
             }
         }
     }
@@ -213,23 +224,37 @@ impl Run<'_> {
         let (answers, failed) = self.assess(&documents);
         let (mut answers, mut documents) = (answers.into_iter(), documents.into_iter());
         for Slot { source, line, bad } in slots {
+            let mut streams = None;
             let content = match bad {
                 Some(bad) => Err(bad),
                 None => match (answers.next(), documents.next()) {
-                    (Some(answer), Some(document)) => answer.map_err(|error| BadRow { id: document.id, error }),
+                    (Some(Ok(assessment)), Some(document)) => {
+                        streams = self.companion.answer(&document, &assessment);
+                        Ok(assessment)
+                    }
+                    (Some(Err(error)), Some(document)) => Err(BadRow { id: document.id, error }),
                     // The model has failed for good here: what follows is left to the next run.
                     _ => break,
                 },
             };
-            self.write(source, line, content)?;
+            self.write((source, line), content, streams)?;
         }
         self.out.flush()?;
+        if self.companion.keeps() {
+            self.out.sync()?;
+            self.companion.written(self.summary.progress.resumed + self.summary.progress.documents)?;
+        }
         self.summary.progress.bytes_read = self.plan.bytes_read.load(Ordering::Relaxed);
         self.watch.progress(&self.summary.progress);
         failed.map_or(Ok(()), Err)
     }
 
-    fn write(&mut self, source: usize, line: u64, content: Result<Assessment, BadRow>) -> Result<(), BatchError> {
+    fn write(
+        &mut self,
+        (source, line): (usize, u64),
+        content: Result<Assessment, BadRow>,
+        streams: Option<Value>,
+    ) -> Result<(), BatchError> {
         self.summary.progress.documents += 1;
         let content = match &content {
             Ok(assessment) => {
@@ -241,7 +266,7 @@ impl Run<'_> {
                 Err(BadAnswer { id: bad.id.as_deref(), error: &bad.error })
             }
         };
-        self.out.write(&Answer { file: self.plan.label(source), line, content })
+        self.out.write(&Answer { file: self.plan.label(source), line, streams: streams.as_ref(), content })
     }
 
     /// Assesses documents; where the model fails, one by one, so that only the bad ones become error rows. An error means that it failed

@@ -33,6 +33,11 @@ pub(super) trait Rows: Send {
     /// The last line or row that was read whole.
     fn line(&self) -> u64;
 
+    /// The row that `next` gave last as one JSON object, where it came as one.
+    fn json(&self) -> Option<&[u8]> {
+        None
+    }
+
     /// Whether the next row can be had without waiting for a slow sender.
     fn ready(&self) -> bool {
         true
@@ -292,6 +297,10 @@ impl Rows for JsonRows {
 
     fn line(&self) -> u64 {
         self.lines.number()
+    }
+
+    fn json(&self) -> Option<&[u8]> {
+        Some(self.lines.last())
     }
 
     fn ready(&self) -> bool {

@@ -2,7 +2,7 @@
 //! Must refuse another job: rows of two models or of two inputs in one file would look like one answer.
 
 use super::{
-    BatchError, Input, Job, OutputFormat,
+    BatchError, Companion, Compression, Input, Job, OutputFormat,
     csv_input::{Mark, Scanner},
     input::Plan,
     output::{format_of, part_of},
@@ -38,10 +38,12 @@ pub(super) struct Sheet(Map<String, Value>);
 const SAMPLE: u64 = 1 << 16;
 
 impl Sheet {
-    pub(super) fn of(job: &Job, plan: &Plan, detector: &Detector) -> Result<Self, BatchError> {
+    /// `along` describes what goes along with the run.
+    pub(super) fn of(job: &Job, plan: &Plan, detector: &Detector, along: Option<String>) -> Result<Self, BatchError> {
         let (format, _) = format_of(job)?;
         let mut sheet = Map::new();
         let mut set = |name: &str, value: Value| sheet.insert(name.to_owned(), value);
+        set("streams", json!(along));
         set("program", json!(env!("CARGO_PKG_VERSION")));
         set("inputs", plan.sources.iter().map(|s| s.recipe.name.as_str()).collect());
         for source in &plan.sources {
@@ -104,8 +106,20 @@ fn sheet_of(target: &Path) -> PathBuf {
     name.into()
 }
 
+/// Where a companion may keep what it knows.
+pub(super) fn beside(target: &Path) -> PathBuf {
+    let mut name = part_of(target).into_os_string();
+    name.push(".flood");
+    name.into()
+}
+
 /// Checks the sheet of a run that is to be continued, or writes the sheet of a new one. An empty part file is a new run.
-pub(super) fn prepare(part: &mut File, target: &Path, sheet: &Sheet, format: OutputFormat) -> Result<Written, BatchError> {
+pub(super) fn prepare(
+    part: &mut File,
+    target: &Path,
+    (sheet, format): (&Sheet, OutputFormat),
+    companion: &mut dyn Companion,
+) -> Result<Written, BatchError> {
     let path = sheet_of(target);
     let failed = |e| BatchError::write(&path.display().to_string(), e);
     if part.metadata().map_err(failed)?.len() == 0 {
@@ -117,7 +131,10 @@ pub(super) fn prepare(part: &mut File, target: &Path, sheet: &Sheet, format: Out
             file.sync_all()?;
             std::fs::rename(&scratch, &path)
         };
-        return write().map(|()| Written::default()).map_err(failed);
+        write().map_err(failed)?;
+        let resumable = format != OutputFormat::Parquet && Compression::by_name(target).0 == Compression::None;
+        companion.begin(resumable.then(|| beside(target)).as_deref())?;
+        return Ok(Written::default());
     }
     let other = |difference| BatchError::OtherJob { path: part_of(target), difference };
     let text = std::fs::read(&path).map_err(|e| other(format!("the description of that run, {}, cannot be read ({e})", path.display())))?;
@@ -125,8 +142,13 @@ pub(super) fn prepare(part: &mut File, target: &Path, sheet: &Sheet, format: Out
     if let Some(difference) = sheet.difference(&Sheet(before)) {
         return Err(other(difference));
     }
+    let most = companion.resume(&beside(target))?;
     let count = if format == OutputFormat::Csv { count_csv } else { count_jsonl };
-    count(part).map_err(|e| BatchError::write(&part_of(target).display().to_string(), e))
+    let written = count(part, most).map_err(|e| BatchError::write(&part_of(target).display().to_string(), e))?;
+    match written.rows < most && most != u64::MAX {
+        true => Err(other(format!("{most} rows are known of and only {} are there", written.rows))),
+        false => Ok(written),
+    }
 }
 
 /// Removes the sheet of a complete run.
@@ -142,14 +164,15 @@ pub(super) fn forget(target: &Path) {
 /// A quote inside a JSON string is escaped, so this stands only where the row itself has an error.
 const ERROR_KEY: &[u8] = br#","error":{"code":""#;
 
-fn count_jsonl(part: &mut File) -> io::Result<Written> {
+/// The whole rows, at most this many.
+fn count_jsonl(part: &mut File, most: u64) -> io::Result<Written> {
     let mut written = Written::default();
     let mut input = BufReader::new(rewound(part)?);
     let mut line = Vec::new();
     loop {
         line.clear();
         let n = input.read_until(b'\n', &mut line)?;
-        if line.last() != Some(&b'\n') {
+        if line.last() != Some(&b'\n') || written.rows == most {
             return Ok(written);
         }
         written.rows += 1;
@@ -158,13 +181,18 @@ fn count_jsonl(part: &mut File) -> io::Result<Written> {
     }
 }
 
-fn count_csv(part: &mut File) -> io::Result<Written> {
+/// The whole records, at most this many besides the header.
+fn count_csv(part: &mut File, most: u64) -> io::Result<Written> {
     let mut written = Written::default();
     let mut scanner = Scanner::default();
-    let mut at = 0;
+    let (mut at, mut records) = (0, 0);
     for byte in BufReader::new(rewound(part)?).bytes() {
         at += 1;
         if scanner.step(byte?) == Mark::EndOfRecord {
+            if records > most {
+                break;
+            }
+            records += 1;
             written.bytes = at;
         }
     }

@@ -11,6 +11,8 @@ pub(super) struct Answer<'a> {
     /// The input; only where there are several.
     pub file: Option<&'a str>,
     pub line: u64,
+    /// How the document's streams stand; lists do not fit in a flat row.
+    pub streams: Option<&'a Value>,
     pub content: Result<&'a Assessment, BadAnswer<'a>>,
 }
 
@@ -25,6 +27,8 @@ pub(super) struct BadAnswer<'a> {
 struct Scored<'a> {
     #[serde(flatten)]
     assessment: &'a Assessment,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    streams: Option<&'a Value>,
     #[serde(skip_serializing_if = "Option::is_none")]
     file: Option<&'a str>,
     line: u64,
@@ -43,7 +47,7 @@ impl Serialize for Answer<'_> {
     fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let (file, line) = (self.file, self.line);
         match &self.content {
-            Ok(assessment) => Scored { assessment, file, line }.serialize(serializer),
+            Ok(assessment) => Scored { assessment, streams: self.streams, file, line }.serialize(serializer),
             Err(bad) => Bad { id: bad.id, file, line, error: bad.error }.serialize(serializer),
         }
     }

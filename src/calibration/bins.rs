@@ -105,10 +105,11 @@ impl Bin {
 
     /// Its counts at these ascending levels of the p-value.
     pub(super) fn rates(&self, levels: &[f64]) -> BinRates {
-        let detected = |level: &f64| self.machine.iter().filter(|&&score| stats::p_value(&self.human, score) <= *level).count();
+        let detected = |level: &f64| self.machine.iter().filter(|&&score| self.p_value(f64::from(score)) <= *level).count();
         BinRates {
             from_tokens: self.from_tokens,
-            human: self.human.len(),
+            human: self.documents(),
+            few_shot: !self.few.is_empty(),
             machine: self.machine.len(),
             detected: levels.iter().map(detected).collect(),
         }

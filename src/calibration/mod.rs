@@ -2,7 +2,10 @@
 //!
 //! Knows no text and no model: it takes statistics. A calibration belongs to one model, named by its hash.
 
-use crate::score::{Feature, FittedScore, ScoreModel, ScoreName, Statistics, Term};
+use crate::{
+    score::{Feature, FittedScore, ScoreModel, ScoreName, Statistics, Term},
+    stats,
+};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 

@@ -1,7 +1,11 @@
 //! What can be typed: flags, their environment twins and their help. Knows no meaning: settings stay text until all layers are merged.
 
+use super::attack::Names;
 use clap::{ArgAction, Args, Parser, Subcommand, ValueHint, builder::BoolishValueParser};
 use std::path::PathBuf;
+
+mod generate;
+pub(super) use generate::Generate;
 
 /// Tells which texts a language model probably wrote.
 ///
@@ -79,6 +83,8 @@ pub(super) enum Command {
     Serve(Serve),
     Evaluate(Evaluate),
     Calibrate(Calibrate),
+    Generate(Box<Generate>),
+    Attack(Attack),
     Simulate(super::simulate::Simulate),
     /// Show the model in use
     #[command(subcommand)]
@@ -129,6 +135,25 @@ pub(super) struct Score {
     /// Overwrite the output if it exists
     #[arg(long, env = "HIGHWATER_FORCE", hide_env = true, value_parser = BoolishValueParser::new())]
     pub(super) force: bool,
+    /// Watch the streams for floods and write the alarms here, one JSON object a line
+    #[arg(long, value_name = "FILE", env = "HIGHWATER_ALARMS", hide_env = true, value_hint = ValueHint::FilePath)]
+    pub(super) alarms: Option<PathBuf>,
+    #[command(flatten)]
+    watching: Watching,
+}
+
+/// How streams are watched for floods: the same for files and for the service.
+#[derive(Debug, Args)]
+struct Watching {
+    /// Documents between two false flood alarms of one stream, on average and at least [default: 10000]
+    #[arg(long, value_name = "DOCUMENTS", env = "HIGHWATER_ARL", hide_env = true)]
+    arl: Option<String>,
+    /// Share of machine text in a stream that is no flood, from 0 to 0.9 [default: 0]
+    #[arg(long, value_name = "SHARE", env = "HIGHWATER_BASE_SHARE", hide_env = true)]
+    base_share: Option<String>,
+    /// Streams that are remembered; beyond them the one with the least evidence is forgotten [default: 1000000]
+    #[arg(long, value_name = "N", env = "HIGHWATER_MAX_STREAMS", hide_env = true)]
+    max_streams: Option<String>,
 }
 
 /// Show one text with its evidence, word by word
@@ -165,6 +190,17 @@ pub(super) struct Serve {
     /// How much text may wait for the model, bytes or with K, M, G; more is refused at once [default: 8M]
     #[arg(long, value_name = "BYTES", env = "HIGHWATER_QUEUE", hide_env = true)]
     queue: Option<String>,
+    /// Keep the evidence of floods, the alarms and feedback in this file, so that they outlive the process
+    #[arg(long, value_name = "FILE", env = "HIGHWATER_STATE", hide_env = true, value_hint = ValueHint::FilePath)]
+    state: Option<String>,
+    #[command(flatten)]
+    watching: Watching,
+    /// Post every alarm to this address; several with commas or by giving it again
+    #[arg(long, value_name = "URL", env = "HIGHWATER_WEBHOOK", hide_env = true, value_delimiter = ',', hide_env_values = true)]
+    webhook: Vec<String>,
+    /// Sign what is posted with this secret; better set HIGHWATER_WEBHOOK_SECRET, as other users of this machine can see flags
+    #[arg(long, value_name = "SECRET", env = "HIGHWATER_WEBHOOK_SECRET", hide_env = true, hide_env_values = true)]
+    webhook_secret: Option<String>,
 }
 
 /// Measure how well labelled texts are told apart
@@ -218,6 +254,77 @@ pub(super) struct Calibrate {
     /// Write what the fit can do here, as a page
     #[arg(long, value_name = "FILE", env = "HIGHWATER_REPORT", hide_env = true, value_hint = ValueHint::FilePath, requires = "machine")]
     pub(super) report: Option<PathBuf>,
+}
+
+/// Make attacked copies of texts, to see what a detector withstands
+///
+/// The attacks are those of the RAID benchmark under its names; several, with commas, are made one after the other on the same text.
+/// `evade` is another thing: it searches for the few edits after which a text is no longer flagged. Rows keep all the fields of the input;
+/// `attack`, `base_id`, `seed` and what was changed are added. The same seed and input give the same output, whatever the machine.
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:\n  highwater attack homoglyph,whitespace posts.jsonl -o attacked.jsonl --seed 7\n  \
+highwater attack --each number,misspelling,upper_lower posts.jsonl --rate raid --pairs -o attacked.jsonl\n  \
+highwater attack evade posts.jsonl -o evaded.jsonl --budget 200 --max-edits 0.1 --max-surprisal 0.3")]
+pub(super) struct Attack {
+    /// The attacks, with commas between them, or `evade`
+    #[arg(value_name = "KIND[,KIND…]", value_parser = Names::of_attacks())]
+    pub(super) kinds: Names,
+    /// Files with texts, as `score` reads them; `-`, or no file at all, is standard input
+    #[arg(value_name = "FILE", value_hint = ValueHint::FilePath)]
+    pub(super) inputs: Vec<PathBuf>,
+    /// Write the rows here, as JSONL; standard output otherwise
+    #[arg(short, long, value_name = "FILE", env = "HIGHWATER_OUTPUT", hide_env = true, value_hint = ValueHint::FilePath)]
+    pub(super) output: Option<PathBuf>,
+    /// Share of the places that are changed, from 0 to 1, or `raid` for the shares of that benchmark [default: 0.5; homoglyph: 1]
+    #[arg(long, value_name = "SHARE", env = "HIGHWATER_RATE", hide_env = true)]
+    pub(super) rate: Option<String>,
+    /// Fixes every choice
+    #[arg(long, value_name = "N", default_value_t = 0, env = "HIGHWATER_SEED", hide_env = true)]
+    pub(super) seed: u64,
+    /// Write each original beside its variants
+    #[arg(long, env = "HIGHWATER_PAIRS", hide_env = true, value_parser = BoolishValueParser::new())]
+    pub(super) pairs: bool,
+    /// Make one variant for each attack, instead of all attacks on one text
+    #[arg(long, env = "HIGHWATER_EACH", hide_env = true, value_parser = BoolishValueParser::new())]
+    pub(super) each: bool,
+    /// Format of the inputs: text, lines, jsonl, csv or parquet [default: by extension]
+    #[arg(long, value_name = "FORMAT", env = "HIGHWATER_FORMAT", hide_env = true)]
+    format: Option<String>,
+    /// Field or column with the text [default: text]
+    #[arg(long, value_name = "NAME", env = "HIGHWATER_TEXT_FIELD", hide_env = true)]
+    text_field: Option<String>,
+    /// Field or column with the id [default: id]
+    #[arg(long, value_name = "NAME", env = "HIGHWATER_ID_FIELD", hide_env = true)]
+    id_field: Option<String>,
+    /// Overwrite the output if it exists
+    #[arg(long, env = "HIGHWATER_FORCE", hide_env = true, value_parser = BoolishValueParser::new())]
+    pub(super) force: bool,
+    #[command(flatten)]
+    pub(super) evade: Evade,
+}
+
+/// Options of `attack evade`.
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Options of `evade`")]
+pub(super) struct Evade {
+    /// Variants of each text that the detector is asked about [default: 200]
+    #[arg(long, value_name = "N", env = "HIGHWATER_BUDGET", hide_env = true)]
+    pub(super) budget: Option<usize>,
+    /// Share of a text's words that may be changed [default: 0.15]
+    #[arg(long, value_name = "SHARE", env = "HIGHWATER_MAX_EDITS", hide_env = true)]
+    pub(super) max_edits: Option<f64>,
+    /// How much the mean surprisal may rise, nats per token [default: 0.5]
+    #[arg(long, value_name = "NATS", env = "HIGHWATER_MAX_SURPRISAL", hide_env = true, allow_negative_numbers = true)]
+    pub(super) max_surprisal: Option<f64>,
+    /// How variants are found: token-search or best-of-n [default: token-search]
+    #[arg(long, value_name = "METHOD", env = "HIGHWATER_METHOD", hide_env = true)]
+    pub(super) method: Option<String>,
+    /// Attacks whose single edits are tried [default: synonym,misspelling,article_deletion,alternative_spelling]
+    #[arg(long, value_name = "KIND[,KIND…]", value_parser = Names::of_moves(), env = "HIGHWATER_MOVES", hide_env = true)]
+    pub(super) moves: Option<Names>,
+    /// Write the report here as JSON too
+    #[arg(long, value_name = "FILE", env = "HIGHWATER_JSON", hide_env = true, value_hint = ValueHint::FilePath)]
+    pub(super) json: Option<PathBuf>,
 }
 
 /// About models.

@@ -3,9 +3,11 @@
 use super::{
     Outcome,
     args::{Common, Score},
-    chatty, join,
+    chatty,
+    floods::Along,
+    join,
     progress::{Bar, rates},
-    settings::{Rows, Setup, layers},
+    settings::{Rows, Setup, Watching, layers},
     tell_if_typed,
 };
 use crate::batch::{self, Input, Job, Limits, Output, Summary};
@@ -17,14 +19,19 @@ use std::{
 
 pub(super) fn run(args: Score, common: &Common, matches: &ArgMatches) -> anyhow::Result<Outcome> {
     let mut merge = layers(matches, common)?;
-    let (setup, rows) = (Setup::take(&mut merge), Rows::take(&mut merge));
+    let (setup, rows, watching) = (Setup::take(&mut merge), Rows::take(&mut merge), Watching::take(&mut merge));
     if args.resume && args.force {
         merge.fault("--resume goes on with what is there and --force throws it away; choose one");
     }
     if args.resume && args.output.is_none() {
         merge.fault("--resume goes on with a file; name it with --output");
     }
+    let alarms = args.alarms.clone();
+    if let Some(path) = alarms.as_ref().filter(|path| path.exists() && !args.force && !args.resume) {
+        merge.fault(format!("--alarms: {} exists already; name another file, or overwrite it with --force", path.display()));
+    }
     merge.finish()?;
+    let watched = rows.stream_field_named || alarms.is_some() || watching.asked_for;
     let mut job = job(args, rows);
     if job.inputs.contains(&Input::Stdin) {
         tell_if_typed()?;
@@ -33,12 +40,24 @@ pub(super) fn run(args: Score, common: &Common, matches: &ArgMatches) -> anyhow:
     if detector.model().device == "cpu" {
         job.limits = Limits::for_cpu();
     }
+    let mut along = if watched { Some(Along::new(&detector, &watching)?) } else { None };
     let bar = Bar::start(chatty())?;
-    let result = batch::run(&job, &mut detector, &bar);
+    let result = match &mut along {
+        Some(along) => batch::run_along(&job, &mut detector, &bar, along),
+        None => batch::run(&job, &mut detector, &bar),
+    };
     let seconds = bar.end();
     let summary = result?;
     if chatty() {
         writeln!(io::stderr(), "{}", tell(&summary, &job.output, seconds))?;
+    }
+    if let Some(along) = &mut along {
+        if let Some(path) = &alarms {
+            along.save_alarms(path)?;
+        }
+        if chatty() {
+            writeln!(io::stderr(), "{}", crate::text::harmless(&along.tell()))?;
+        }
     }
     Ok(match summary {
         Summary { cancelled: true, .. } => Outcome::Stopped,

@@ -3,29 +3,36 @@
 use super::{
     Outcome,
     args::Common,
-    chatty, join,
-    settings::{Setup, layers, service},
+    chatty, floods, join,
+    settings::{Setup, Watching, layers, service},
 };
-use crate::{detector::Detector, service::Server};
+use crate::{
+    detector::Detector,
+    service::{Loaded, Server},
+};
 use clap::ArgMatches;
 use std::{
     io::{self, Write},
     net::SocketAddr,
+    path::PathBuf,
     time::{Duration, Instant},
 };
 
 pub(super) fn run(common: &Common, matches: &ArgMatches) -> anyhow::Result<Outcome> {
     let start = Instant::now();
     let mut merge = layers(matches, common)?;
-    let (setup, settings) = (Setup::take(&mut merge), service(&mut merge));
+    let (setup, watching, settings) = (Setup::take(&mut merge), Watching::take(&mut merge), service(&mut merge));
+    let state = merge.take("state", |s| Ok(PathBuf::from(s)));
     merge.finish()?;
     let server = Server::bind(settings)?;
     let address = server.local_addr()?;
-    let load = move || -> Result<Detector, String> {
-        let detector = join::detector(&setup).map_err(|error| format!("{error:#}"))?;
+    let load = move || -> Result<Loaded, String> {
+        let told = |error: anyhow::Error| format!("{error:#}");
+        let detector = join::detector(&setup).map_err(told)?;
+        let flood = floods::for_service(&detector, &watching, state.as_deref()).map_err(told)?;
         // Nobody has to read these lines for the service to serve.
         let _ = tell_ready(address, &detector, start.elapsed());
-        Ok(detector)
+        Ok(Loaded { detector, flood })
     };
     server.run(load, crate::service::signals())?;
     Ok(Outcome::Done)

@@ -3,14 +3,20 @@
 use super::{Refused, args::Common};
 use crate::{
     batch::{Fields, InputFormat, OutputFormat},
+    client,
     config::{self, Layer, Merge, Origin},
-    detector,
+    detector, flood,
     model::{Device, LoadOptions, ModelSource, Precision},
-    service::{ApiKey, Settings},
+    service::{ApiKey, Settings, Webhook},
     verdict::Policy,
 };
 use clap::{ArgMatches, parser::ValueSource};
-use std::{path::PathBuf, str::FromStr};
+use std::{
+    hash::{BuildHasher, RandomState},
+    ops::RangeInclusive,
+    path::PathBuf,
+    str::FromStr,
+};
 
 /// What every command that loads a model needs.
 #[derive(Debug)]
@@ -21,6 +27,14 @@ pub(super) struct Setup {
     pub(super) calibration: Option<PathBuf>,
 }
 
+/// How streams are watched.
+#[derive(Debug)]
+pub(super) struct Watching {
+    pub(super) settings: flood::Settings,
+    /// Whether the user said anything about it.
+    pub(super) asked_for: bool,
+}
+
 /// What `score` reads and writes, as far as it may stand in a file.
 #[derive(Debug)]
 pub(super) struct Rows {
@@ -28,6 +42,8 @@ pub(super) struct Rows {
     pub(super) output_format: Option<OutputFormat>,
     pub(super) fields: Fields,
     pub(super) with_tokens: bool,
+    /// Whether the user named the field with the stream keys: then streams are watched.
+    pub(super) stream_field_named: bool,
 }
 
 /// The layers of this run: flags and environment from `matches`, and the file of `--config`.
@@ -35,8 +51,9 @@ pub(super) fn layers(matches: &ArgMatches, common: &Common) -> anyhow::Result<Me
     let (mut flags, mut env) = (Layer::new(Origin::Flag), Layer::new(Origin::Env));
     for key in config::KEYS {
         let id = key.replace('-', "_");
-        let Ok(Some(mut values)) = matches.try_get_raw(&id) else { continue };
-        let value = values.next().unwrap_or_default().to_string_lossy();
+        let Ok(Some(values)) = matches.try_get_raw(&id) else { continue };
+        // What may be given several times is a list with commas everywhere else.
+        let value = values.map(|value| value.to_string_lossy()).collect::<Vec<_>>().join(",");
         match matches.value_source(&id) {
             Some(ValueSource::CommandLine) => flags.set(key, value),
             // An empty variable is how compose files say "not set".
@@ -76,13 +93,15 @@ impl Rows {
     /// Takes the settings of `score` out of the merge.
     pub(super) fn take(merge: &mut Merge) -> Self {
         let names = Fields::default();
+        let stream = merge.take("stream-field", field);
         Self {
+            stream_field_named: stream.is_some(),
             input_format: merge.take("format", input_format),
             output_format: merge.take("output-format", output_format),
             fields: Fields {
                 text: merge.take("text-field", field).unwrap_or(names.text),
                 id: merge.take("id-field", field).unwrap_or(names.id),
-                stream: merge.take("stream-field", field).unwrap_or(names.stream),
+                stream: stream.unwrap_or(names.stream),
                 time: merge.take("time-field", field).unwrap_or(names.time),
             },
             with_tokens: merge.take("tokens", on_off).unwrap_or(false),
@@ -90,10 +109,37 @@ impl Rows {
     }
 }
 
+impl Watching {
+    /// Takes the settings of the flood monitor out of the merge.
+    pub(super) fn take(merge: &mut Merge) -> Self {
+        let defaults = flood::Settings::default();
+        let arl = merge.take("arl", |s| number(s, "documents", 2.0..=1e15));
+        let base_share = merge.take("base-share", |s| number(s, "a share", 0.0..=0.9));
+        let max_keys = merge
+            .take("max-streams", |s| whole(s, 100_000_000).and_then(|n| if n < 16 { Err(format!("`{n}` is below 16")) } else { Ok(n) }));
+        let asked_for = arl.is_some() || base_share.is_some() || max_keys.is_some();
+        let settings = flood::Settings {
+            arl: arl.unwrap_or(defaults.arl),
+            base_share: base_share.unwrap_or(defaults.base_share),
+            max_keys: max_keys.unwrap_or(defaults.max_keys),
+            // A sender who knew it could make keys collide.
+            seed: RandomState::new().hash_one(0),
+            ..defaults
+        };
+        Self { settings, asked_for }
+    }
+}
+
 /// Takes the settings of `serve` out of the merge.
 pub(super) fn service(merge: &mut Merge) -> Settings {
     let defaults = Settings::default();
+    let secret = merge.take("webhook-secret", |s| Ok(s.to_owned()));
+    let webhooks = merge.take("webhook", webhooks).unwrap_or_default();
+    if secret.is_some() && webhooks.is_empty() {
+        merge.fault("--webhook-secret signs what is sent to --webhook URL, and there is none");
+    }
     Settings {
+        webhooks: webhooks.into_iter().map(|url| Webhook { url, secret: secret.clone() }).collect(),
         listen: merge.take("listen", address).unwrap_or(defaults.listen),
         api_key: merge.take("api-key", api_key),
         max_body: merge.take("max-body", bytes).unwrap_or(defaults.max_body),
@@ -102,16 +148,28 @@ pub(super) fn service(merge: &mut Merge) -> Settings {
     }
 }
 
+/// Addresses with commas between them.
+fn webhooks(s: &str) -> Result<Vec<String>, String> {
+    let urls: Vec<_> = s.split(',').map(str::trim).filter(|url| !url.is_empty()).map(str::to_owned).collect();
+    urls.iter().try_for_each(|url| client::check_url(url))?;
+    if urls.is_empty() { Err("no address is given".into()) } else { Ok(urls) }
+}
+
+fn number(s: &str, what: &str, range: RangeInclusive<f64>) -> Result<f64, String> {
+    let found = s.parse().ok().filter(|n| range.contains(n));
+    found.ok_or_else(|| format!("`{s}` is not {what} from {} to {}", range.start(), range.end()))
+}
+
 fn rate(s: &str) -> Result<f64, String> {
     let inside = |rate: &f64| *rate > 0. && *rate < 1.;
     s.parse().ok().filter(inside).ok_or_else(|| format!("`{s}` is no rate above 0 and below 1, such as 0.01"))
 }
 
-fn whole(s: &str, most: usize) -> Result<usize, String> {
+pub(super) fn whole(s: &str, most: usize) -> Result<usize, String> {
     s.parse().ok().filter(|n| *n <= most).ok_or_else(|| format!("`{s}` is no whole number from 0 to {most}"))
 }
 
-fn on_off(s: &str) -> Result<bool, String> {
+pub(super) fn on_off(s: &str) -> Result<bool, String> {
     match s.to_ascii_lowercase().as_str() {
         "on" | "true" | "yes" | "1" => Ok(true),
         "off" | "false" | "no" | "0" => Ok(false),
@@ -177,6 +235,15 @@ fn bytes(s: &str) -> Result<usize, String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn webhooks_are_a_list_of_addresses() {
+        assert_eq!(webhooks("https://a.org/x, http://b:1/"), Ok(vec!["https://a.org/x".to_owned(), "http://b:1/".to_owned()]));
+        for bad in ["", ",", "a.org", "https://a.org,ftp://b"] {
+            assert!(webhooks(bad).is_err(), "{bad}");
+        }
+        assert!(!webhooks("https://u:secret@").unwrap_err().contains("secret"));
+    }
 
     #[test]
     fn a_rate_lies_between_0_and_1() {

@@ -156,7 +156,7 @@ pub(super) fn fingerprint(reference: &Reference, settings: &[f64]) -> u64 {
     let mut bytes = vec![VERSION];
     bytes.extend(settings.iter().flat_map(|x| x.to_bits().to_le_bytes()));
     for bin in reference.bins() {
-        let counts = [bin.from_tokens, bin.human, bin.machine].into_iter().chain(bin.detected.iter().copied());
+        let counts = [bin.from_tokens, bin.human, usize::from(bin.few_shot), bin.machine].into_iter().chain(bin.detected.iter().copied());
         bytes.extend(counts.flat_map(|n| (n as u64).to_le_bytes()));
     }
     hash64(0, &bytes)

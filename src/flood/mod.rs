@@ -1,6 +1,7 @@
 //! Assessments in the order of arrival to the state of each stream: how much evidence there is of a flood, and alarms with a promise.
 //!
-//! Takes no clock, no socket and no file: the time of arrival is an argument, and what must be kept is handed out as bytes.
+//! Takes no clock and no socket: the time of arrival is an argument, and what must be kept is handed out as bytes, which `store` puts into
+//! a file.
 
 mod alarm;
 mod bets;
@@ -13,6 +14,7 @@ mod reference;
 mod sameness;
 mod settings;
 mod status;
+mod store;
 mod stream;
 mod table;
 pub use alarm::{Alarm, AlarmEvent, AlarmKind, Severity};
@@ -24,6 +26,7 @@ pub use monitor::Monitor;
 pub use reference::{LEVELS, Reference, ReferenceError};
 pub use settings::{Settings, SettingsError};
 pub use status::{Rate, Share, State, StreamStatus};
+pub use store::{ALARMS_KEPT, About, Opened, Store, StoreError, Write, stored_key};
 
 #[cfg(test)]
 mod tests;

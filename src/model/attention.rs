@@ -4,8 +4,9 @@
 use super::rowmath::{AVX512, exp, fma, largest, vectorised};
 
 /// Rows and columns of the block of results that is kept in registers.
-const ROWS: usize = 6;
-const COLUMNS: usize = 64;
+pub(super) const ROWS: usize = 6;
+/// As `ROWS`.
+pub(super) const COLUMNS: usize = 64;
 
 /// The shape of one text's attention.
 #[derive(Debug, Clone, Copy)]
@@ -54,7 +55,7 @@ fn attend_body<const LEVEL: u8>(qkv: &[f32], heads: Heads, scratch: &mut Scratch
                 &qkv[from..from + d]
             });
             for column in (0..limit).step_by(COLUMNS) {
-                let block = product::<LEVEL>(queries, &keys[column..], padded);
+                let block = product::<LEVEL, ROWS>(queries, &keys[column..], padded);
                 for (r, row) in block.iter().enumerate() {
                     weights[r * padded + column..][..COLUMNS].copy_from_slice(row);
                 }
@@ -65,7 +66,7 @@ fn attend_body<const LEVEL: u8>(qkv: &[f32], heads: Heads, scratch: &mut Scratch
             }
             let shares: [&[f32]; ROWS] = std::array::from_fn(|r| &weights[r.min(rows - 1) * padded..][..limit]);
             for column in (0..d).step_by(COLUMNS) {
-                let block = product::<LEVEL>(shares, &values[column..], wide);
+                let block = product::<LEVEL, ROWS>(shares, &values[column..], wide);
                 let n = COLUMNS.min(d - column);
                 for r in 0..rows {
                     let to = &mut out[(first + r) * c + head * d + column..][..n];
@@ -96,18 +97,19 @@ fn pack(qkv: &[f32], head: usize, heads: Heads, (keys, values): (&mut [f32], &mu
 }
 
 /// The block of results that is kept in registers.
-type Block = [[f32; COLUMNS]; ROWS];
+type Block<const R: usize> = [[f32; COLUMNS]; R];
 
-/// `ROWS` rows a (each of length K) times b (K rows, `stride` apart, of which the first `COLUMNS` numbers count).
+/// R rows a (each of length K) times b (K rows, `stride` apart, of which the first `COLUMNS` numbers count). Each sum runs over k in
+/// order, so a row's results do not depend on R.
 #[inline(always)]
-fn product<const LEVEL: u8>(a: [&[f32]; ROWS], b: &[f32], stride: usize) -> Block {
+pub(super) fn product<const LEVEL: u8, const R: usize>(a: [&[f32]; R], b: &[f32], stride: usize) -> Block<R> {
     #[cfg(target_arch = "x86_64")]
     if LEVEL == AVX512 {
         // SAFETY: this level is only chosen where the processor has AVX-512.
         #[allow(unsafe_code)]
         return unsafe { product_512(a, b, stride) };
     }
-    let mut sums = [[0.; COLUMNS]; ROWS];
+    let mut sums = [[0.; COLUMNS]; R];
     for k in 0..a[0].len() {
         let row = &b[k * stride..][..COLUMNS];
         for (sum, a) in sums.iter_mut().zip(a) {
@@ -123,15 +125,15 @@ fn product<const LEVEL: u8>(a: [&[f32]; ROWS], b: &[f32], stride: usize) -> Bloc
 #[cfg(target_arch = "x86_64")]
 #[target_feature(enable = "avx512f")]
 #[inline]
-fn product_512(a: [&[f32]; ROWS], b: &[f32], stride: usize) -> Block {
+fn product_512<const R: usize>(a: [&[f32]; R], b: &[f32], stride: usize) -> Block<R> {
     use std::arch::x86_64::{_mm512_fmadd_ps, _mm512_loadu_ps, _mm512_set1_ps, _mm512_setzero_ps, _mm512_storeu_ps};
     let length = a[0].len();
     assert!(length > 0 && a.iter().all(|r| r.len() == length) && b.len() >= (length - 1) * stride + COLUMNS);
-    let mut sums = [[_mm512_setzero_ps(); COLUMNS / 16]; ROWS];
+    let mut sums = [[_mm512_setzero_ps(); COLUMNS / 16]; R];
     for k in 0..length {
         // SAFETY: k < length = every a[r].len(), and k * stride + COLUMNS <= b.len(), as asserted.
         #[allow(unsafe_code)]
-        let (row, column): ([_; COLUMNS / 16], [f32; ROWS]) = unsafe {
+        let (row, column): ([_; COLUMNS / 16], [f32; R]) = unsafe {
             let from = b.as_ptr().add(k * stride);
             (std::array::from_fn(|v| _mm512_loadu_ps(from.add(16 * v))), std::array::from_fn(|r| *a[r].get_unchecked(k)))
         };
@@ -142,7 +144,7 @@ fn product_512(a: [&[f32]; ROWS], b: &[f32], stride: usize) -> Block {
             }
         }
     }
-    let mut out = [[0.; COLUMNS]; ROWS];
+    let mut out = [[0.; COLUMNS]; R];
     for (out, sums) in out.iter_mut().zip(sums) {
         for (to, sum) in out.as_chunks_mut::<16>().0.iter_mut().zip(sums) {
             // SAFETY: `to` is sixteen numbers long.
@@ -157,7 +159,7 @@ fn product_512(a: [&[f32]; ROWS], b: &[f32], stride: usize) -> Block {
 
 /// Exponentials of the first `n` numbers less their largest; zeros after them. Gives one over their sum.
 #[inline(always)]
-fn softmax<const LEVEL: u8>(row: &mut [f32], n: usize) -> f32 {
+pub(super) fn softmax<const LEVEL: u8>(row: &mut [f32], n: usize) -> f32 {
     let (seen, rest) = row.split_at_mut(n);
     rest.fill(0.);
     let top = largest(seen, |v| v);

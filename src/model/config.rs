@@ -55,6 +55,12 @@ struct Raw {
 }
 
 impl Gpt2Config {
+    /// What a layer multiplies its products of queries and keys by.
+    pub(crate) fn attention_scale(&self, layer: usize) -> f32 {
+        let scale = if self.scale_attention { 1. / ((self.width / self.heads) as f32).sqrt() } else { 1. };
+        if self.scale_by_layer { scale / (layer + 1) as f32 } else { scale }
+    }
+
     /// Reads a configuration; `place` names the file in errors.
     pub(crate) fn parse(json: &[u8], place: &str) -> Result<Self, ModelError> {
         let fault = |message: String| ModelError::Checkpoint { place: place.to_owned(), message };

@@ -11,6 +11,9 @@ use super::{
 };
 use std::collections::HashMap;
 
+mod decoding;
+pub(crate) use decoding::{decoding, past_name, present_name};
+
 /// Which kernels a graph is written for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Flavour {
@@ -25,7 +28,7 @@ pub(crate) enum Flavour {
 }
 
 impl Flavour {
-    fn own_operators(self) -> bool {
+    pub(crate) fn own_operators(self) -> bool {
         matches!(self, Self::CpuF32 | Self::CpuI8)
     }
 
@@ -118,10 +121,7 @@ impl Writer<'_> {
 
     fn attention(&mut self, layer: usize, x: &str) -> String {
         let config = self.plan.config;
-        let mut scale = if config.scale_attention { 1. / ((config.width / config.heads) as f32).sqrt() } else { 1. };
-        if config.scale_by_layer {
-            scale /= (layer + 1) as f32;
-        }
+        let scale = config.attention_scale(layer);
         let name = format!("h.{layer}.attn");
         let mixed = if self.plan.flavour.own_operators() {
             let qkv = self.linear(x, &format!("{name}.c_attn"), None);

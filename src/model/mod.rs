@@ -11,6 +11,7 @@ mod config;
 mod convert;
 mod fake;
 mod foreign;
+mod generator;
 mod graph;
 mod onnx;
 mod ops;
@@ -26,6 +27,7 @@ pub use checkpoint::EMBEDDED_CALIBRATION;
 pub use fake::Fake;
 #[doc(hidden)]
 pub use foreign::parse_checkpoint;
+pub use generator::FakeGenerator;
 pub use options::{Device, LoadOptions, ModelSource, Precision};
 #[doc(hidden)]
 pub use peak::gemm_peak;
@@ -41,6 +43,49 @@ pub trait Scorer: Send + Sync {
     /// Scores every token of every text, in order; a text of any length, also an empty one. The first token is conditioned on end-of-text.
     /// A text's numbers do not depend on the texts beside it.
     fn score(&mut self, texts: &[&[u32]]) -> Result<Vec<TokenScores>, ModelError>;
+}
+
+/// A language model that continues token sequences. Synchronous; one owner.
+///
+/// It holds sequences by number, each of at most [`ModelInfo::context`] tokens. A sequence's logits depend on its own tokens only: not on
+/// the sequences beside it, and not on how its tokens were portioned.
+pub trait Generator: Send {
+    /// What is loaded, and where.
+    fn info(&self) -> &ModelInfo;
+
+    /// The token that stands before every text and ends it.
+    fn end_of_text(&self) -> u32;
+
+    /// Token ids of a text, without the end-of-text token.
+    fn tokenize(&self, text: &str) -> Result<Tokens, ModelError>;
+
+    /// The text of token ids. Bytes that are not UTF-8 become U+FFFD, the end-of-text token nothing.
+    fn detokenize(&self, ids: &[u32]) -> Result<String, ModelError>;
+
+    /// Tokens that a sequence holds; 0 for one that was never begun.
+    fn length(&self, sequence: usize) -> usize;
+
+    /// Appends tokens, at least one each, to sequences, each once. Gives the logits of what follows each: (steps, vocabulary).
+    ///
+    /// # Errors
+    /// A sequence that would grow beyond the context, an id outside the vocabulary, or a runtime that fails; then what the sequences hold
+    /// is lost.
+    fn extend(&mut self, steps: &[Step<'_>], logits: &mut Vec<f32>) -> Result<(), ModelError>;
+
+    /// Empties a sequence.
+    fn forget(&mut self, sequence: usize);
+
+    /// For each (from, to): makes sequence `to` what `from` was before the call.
+    fn copy(&mut self, moves: &[(usize, usize)]) -> Result<(), ModelError>;
+}
+
+/// Tokens that continue one sequence.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Step<'a> {
+    /// The sequence's number.
+    pub sequence: usize,
+    /// What comes next in it.
+    pub tokens: &'a [u32],
 }
 
 /// Token ids and where each one lies.
@@ -159,6 +204,11 @@ pub enum ModelError {
 /// Loads a model: finds ONNX Runtime, reads the checkpoint, writes the graph and starts the sessions.
 pub fn load(options: &LoadOptions) -> Result<Box<dyn Scorer>, ModelError> {
     Ok(Box::new(scorer::load(options)?))
+}
+
+/// Loads a model to write with; as [`load`], but one session on all threads, and no scoring.
+pub fn load_generator(options: &LoadOptions) -> Result<Box<dyn Generator>, ModelError> {
+    Ok(Box::new(generator::load(options)?))
 }
 
 /// Where converted weights and a downloaded ONNX Runtime are kept for this user: `$XDG_CACHE_HOME/highwater` or `~/.cache/highwater`.

@@ -87,6 +87,8 @@ struct AttributeProto {
     i: Option<i64>,
     #[prost(message, optional, tag = "6")]
     g: Option<GraphProto>,
+    #[prost(int64, repeated, packed = "false", tag = "8")]
+    ints: Vec<i64>,
     #[prost(int32, tag = "20")]
     kind: i32,
 }
@@ -155,6 +157,7 @@ struct Dim {
 pub(crate) enum Attr {
     Int(i64),
     Float(f32),
+    Ints(Vec<i64>),
     Graph(Graph),
 }
 
@@ -163,6 +166,7 @@ fn attribute(name: &str, value: Attr) -> AttributeProto {
     match value {
         Attr::Float(v) => (out.f, out.kind) = (Some(v), 1),
         Attr::Int(v) => (out.i, out.kind) = (Some(v), 2),
+        Attr::Ints(v) => (out.ints, out.kind) = (v, 7),
         Attr::Graph(v) => (out.g, out.kind) = (Some(v.proto), 5),
     }
     out

@@ -79,18 +79,25 @@ macro_rules! inputs {
     };
 }
 
-fn missing(index: usize) -> Error {
+pub(super) use inputs;
+
+pub(super) fn missing(index: usize) -> Error {
     Error::new(format!("input or output {index} is missing"))
 }
 
 /// Asks for output `index` of this shape and fills it.
-fn fill<T: PrimitiveTensorElementType>(context: &ComputeContext, index: usize, shape: &[i64], work: impl FnOnce(&mut [T])) -> Result<()> {
+pub(super) fn fill<T: PrimitiveTensorElementType>(
+    context: &ComputeContext,
+    index: usize,
+    shape: &[i64],
+    work: impl FnOnce(&mut [T]),
+) -> Result<()> {
     let mut value = context.output(index, shape.to_vec())?.ok_or_else(|| missing(index))?;
     work(value.try_extract_tensor_mut::<T>()?.1);
     Ok(())
 }
 
-fn last(shape: &[i64]) -> usize {
+pub(super) fn last(shape: &[i64]) -> usize {
     shape.last().map_or(1, |&d| d as usize)
 }
 

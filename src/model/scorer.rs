@@ -44,15 +44,15 @@ pub(crate) struct Gpt2 {
 }
 
 /// What a device and a precision come to.
-struct Choice {
-    flavour: Flavour,
+pub(super) struct Choice {
+    pub(super) flavour: Flavour,
     storage: Storage,
     precision: Precision,
-    cuda: Option<u32>,
+    pub(super) cuda: Option<u32>,
 }
 
 impl Choice {
-    fn of(device: Device, precision: Precision) -> Result<Self, ModelError> {
+    pub(super) fn of(device: Device, precision: Precision) -> Result<Self, ModelError> {
         let refuse = |what: &str| Err(ModelError::Unsupported(what.to_owned()));
         let (flavour, storage, precision, cuda) = match (device, precision) {
             (Device::Cuda(n), Precision::Auto | Precision::Fp16) => (Flavour::Half, Storage::F16, Precision::Fp16, Some(n)),
@@ -64,10 +64,31 @@ impl Choice {
         };
         Ok(Self { flavour, storage, precision, cuda })
     }
+
+    /// A flavour on the CPU, also one that is meant for CUDA.
+    #[cfg(test)]
+    pub(super) fn on_the_cpu(flavour: Flavour) -> Self {
+        let (storage, precision) = match flavour {
+            Flavour::Half => (Storage::F16, Precision::Fp16),
+            Flavour::CpuI8 => (Storage::I8(Bits::of_this_processor()), Precision::Int8),
+            Flavour::Plain | Flavour::CpuF32 => (Storage::F32, Precision::Fp32),
+        };
+        Self { flavour, storage, precision, cuda: None }
+    }
 }
 
-/// Loads as `options` say. `--device auto` tries CUDA where the library was built for it, and says what it took.
+/// Loads as `options` say.
 pub(crate) fn load(options: &LoadOptions) -> Result<Gpt2, ModelError> {
+    let (checkpoint, sessions, info) = open(options, start)?;
+    Ok(Gpt2::new(checkpoint, sessions, info, options))
+}
+
+/// Opens a checkpoint and starts it on the device that `options` name; `auto` takes CUDA where the library was built for it and it
+/// starts, else the CPU, and says what it took.
+pub(super) fn open<T>(
+    options: &LoadOptions,
+    start: impl Fn(&Environment, &Checkpoint, &Choice, &LoadOptions) -> Result<(T, ModelInfo), ModelError>,
+) -> Result<(Checkpoint, T, ModelInfo), ModelError> {
     if options.device != Device::Auto {
         Choice::of(options.device, options.precision)?;
     }
@@ -80,7 +101,7 @@ pub(crate) fn load(options: &LoadOptions) -> Result<Gpt2, ModelError> {
         }
         start(&environment, &checkpoint, &choice, options)
     };
-    let (sessions, mut info) = match options.device {
+    let (started, mut info) = match options.device {
         Device::Auto if options.precision != Precision::Int8 && runtime::built_for_cuda(&library) => on(Device::Cuda(0)).or_else(|e| {
             tracing::warn!("CUDA cannot be used, running on the CPU: {e}");
             on(Device::Cpu)
@@ -89,7 +110,7 @@ pub(crate) fn load(options: &LoadOptions) -> Result<Gpt2, ModelError> {
         device => on(device),
     }?;
     info.runtime = runtime::version(&library);
-    Ok(Gpt2::new(checkpoint, sessions, info, options))
+    Ok((checkpoint, started, info))
 }
 
 /// Converts the weights, writes the graph and starts one session for each worker.
@@ -99,17 +120,27 @@ fn start(
     choice: &Choice,
     options: &LoadOptions,
 ) -> Result<(Vec<Session>, ModelInfo), ModelError> {
-    let prepared = convert::prepare(&convert::Job {
+    let prepared = convert::prepare(&job(checkpoint, choice, options))?;
+    let workers = if choice.cuda.is_some() { 1 } else { threads(options.threads) };
+    let sessions = (0..workers).map(|_| session(environment, checkpoint, choice, &prepared)).collect::<Result<_, _>>()?;
+    Ok((sessions, info(checkpoint, choice)))
+}
+
+/// What has to be converted to what.
+pub(super) fn job<'a>(checkpoint: &'a Checkpoint, choice: &Choice, options: &'a LoadOptions) -> convert::Job<'a> {
+    convert::Job {
         config: &checkpoint.config,
         weights: &checkpoint.weights,
         storage: choice.storage,
         hash: &checkpoint.hash,
         cache: options.cache.as_deref(),
-    })?;
-    let workers = if choice.cuda.is_some() { 1 } else { threads(options.threads) };
-    let sessions = (0..workers).map(|_| session(environment, checkpoint, choice, &prepared)).collect::<Result<_, _>>()?;
+    }
+}
+
+/// What is loaded; the runtime's version is still to be filled in.
+pub(super) fn info(checkpoint: &Checkpoint, choice: &Choice) -> ModelInfo {
     let config = &checkpoint.config;
-    let info = ModelInfo {
+    ModelInfo {
         name: checkpoint.name.clone(),
         hash: checkpoint.hash.clone(),
         parameters: convert::parameters(config),
@@ -120,38 +151,46 @@ fn start(
         device: choice.cuda.map_or_else(|| "cpu".to_owned(), |n| format!("cuda:{n}")),
         precision: choice.precision.to_string(),
         runtime: String::new(),
-    };
-    Ok((sessions, info))
+    }
 }
 
 /// Threads to use where the user said `asked`; 0 means one per core.
-fn threads(asked: usize) -> usize {
+pub(super) fn threads(asked: usize) -> usize {
     if asked > 0 { asked } else { thread::available_parallelism().map_or(1, NonZero::get) }
 }
 
 fn session(environment: &Environment, checkpoint: &Checkpoint, choice: &Choice, prepared: &Prepared) -> Result<Session, ModelError> {
     let fault = |e: &dyn std::fmt::Display| ModelError::Session { model: checkpoint.name.clone(), message: e.to_string() };
-    let mut location = graph::IN_MEMORY.to_owned();
-    let mut builder = builder(environment).map_err(|e| fault(&e))?;
-    builder = match &prepared.file {
-        WeightFile::Memory(bytes) => {
-            builder.with_external_initializer_file_in_memory(graph::IN_MEMORY, bytes.clone()).map_err(|e| fault(&e))?
-        }
-        WeightFile::Disk(path) => {
-            location = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
-            let folder = path.parent().unwrap_or(Path::new(".")).to_string_lossy().into_owned();
-            builder.with_config_entry("session.model_external_initializers_file_folder_path", folder).map_err(|e| fault(&e))?
-        }
-    };
-    if let Some(device) = choice.cuda {
-        // without `error_on_failure` a provider that does not load is only logged
-        let provider = ep::CUDA::default().with_device_id(device as i32).build().error_on_failure();
-        builder = builder.with_execution_providers([provider]).map_err(|e| fault(&e))?;
-    } else {
+    let builder = builder(environment).map_err(|e| fault(&e))?;
+    let (mut builder, location) = with_weights(builder, prepared).map_err(|e| fault(&e))?;
+    builder = with_cuda(builder, choice).map_err(|e| fault(&e))?;
+    if choice.cuda.is_none() {
         builder = builder.with_operators(ops::domain().map_err(|e| fault(&e))?).map_err(|e| fault(&e))?;
     }
     let plan = graph::Plan { config: &checkpoint.config, tensors: &prepared.tensors, location: &location, flavour: choice.flavour };
     builder.commit_from_memory(&graph::scoring(&plan)).map_err(|e| fault(&e))
+}
+
+/// Gives a session its weights, and the file name that its graph must use for them.
+pub(super) fn with_weights(builder: SessionBuilder, prepared: &Prepared) -> ort::Result<(SessionBuilder, String)> {
+    Ok(match &prepared.file {
+        WeightFile::Memory(bytes) => {
+            (builder.with_external_initializer_file_in_memory(graph::IN_MEMORY, bytes.clone())?, graph::IN_MEMORY.to_owned())
+        }
+        WeightFile::Disk(path) => {
+            let location = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+            let folder = path.parent().unwrap_or(Path::new(".")).to_string_lossy().into_owned();
+            (builder.with_config_entry("session.model_external_initializers_file_folder_path", folder)?, location)
+        }
+    })
+}
+
+/// Puts a session on CUDA where that was chosen.
+pub(super) fn with_cuda(builder: SessionBuilder, choice: &Choice) -> ort::Result<SessionBuilder> {
+    let Some(device) = choice.cuda else { return Ok(builder) };
+    // without `error_on_failure` a provider that does not load is only logged
+    let provider = ep::CUDA::default().with_device_id(device as i32).build().error_on_failure();
+    Ok(builder.with_execution_providers([provider])?)
 }
 
 /// One thread a session, one text a run: measured faster than one session with all threads.

@@ -70,6 +70,8 @@ impl Bpe {
         tokenizer.with_padding(None);
         // removing a truncation that may not even be there cannot fail
         let _ = tokenizer.with_truncation(None);
+        // vocab.json and merges.txt name no decoder, and some tokenizer.json do not either
+        tokenizer.with_decoder(Some(ByteLevel::new(false, true, true)));
         Self(tokenizer)
     }
 
@@ -91,6 +93,11 @@ impl Bpe {
         let encoding = self.0.encode(text, false).map_err(|e| ModelError::Run(format!("the tokenizer failed: {e}")))?;
         let offsets = encoding.get_offsets().iter().map(|&(a, b)| (a as u32, b as u32)).collect();
         Ok(Tokens { ids: encoding.get_ids().to_vec(), offsets })
+    }
+
+    /// The text of ids, special tokens left out; bytes that are not UTF-8 become U+FFFD.
+    pub(crate) fn decode(&self, ids: &[u32]) -> Result<String, ModelError> {
+        self.0.decode(ids, true).map_err(|e| ModelError::Run(format!("the tokenizer failed: {e}")))
     }
 }
 

@@ -1,18 +1,17 @@
-//! Whether the model knows a text by heart, or the text repeats itself: either way its surprisal says nothing of who wrote it.
+//! Whether the model knows a text by heart: then its surprisal says nothing of who wrote it.
 
 use crate::model::TokenScores;
 
 /// Tokens of a stretch that is looked at: as many as a short text that gets a verdict.
 const STRETCH: usize = 24;
-/// A stretch is known by heart where its mean surprisal is below this, nats: three times more certain of every token than of a fair guess
-/// between two and three. Text that is only predictable, by people or machines, has 3 to 6 over a whole text and seldom a stretch below 2.
-const BY_HEART: f64 = 1.;
+/// A stretch is known by heart where its mean surprisal is below this, nats: the model bets better than even on every token. Text that is
+/// only predictable, by people or machines, has 3 to 6 over a whole text with the embedded model, and no stretch below 1.
+const BY_HEART: f64 = std::f64::consts::LN_2;
 /// The share of a text that makes the whole of it.
 const MOST_OF_IT: f64 = 0.5;
 
-/// Whether at least half of the tokens stand in stretches of 24 tokens that the model gives on average better odds than e to 1. False below
-/// 24 tokens. Scripture, licences and slogans that stood in the training text often are like that, and so is a text that says one
-/// thing over and over.
+/// Whether at least half of the tokens stand in stretches of 24 tokens on which the model bets better than even, on average. False below
+/// 24 tokens. Scripture, licences and slogans that stood in the training text often are like that.
 pub fn memorised(tokens: &TokenScores) -> bool {
     let mut sums = Vec::with_capacity(tokens.len() + 1);
     sums.push(0.);
@@ -35,7 +34,7 @@ mod tests {
 
     fn of(surprisal: Vec<f32>) -> bool {
         let n = surprisal.len();
-        memorised(&TokenScores { surprisal, rank: vec![1; n], entropy: vec![1.; n], variance: vec![1.; n] })
+        memorised(&TokenScores { surprisal, rank: vec![1; n], entropy: vec![1.; n], variance: vec![1.; n], ..TokenScores::default() })
     }
 
     #[test]

@@ -26,9 +26,17 @@ pub(crate) enum ApiError {
     #[error("too much text is waiting for the model; try again in {retry_after} s")]
     QueueFull { retry_after: u64 },
     #[error("{0}")]
+    Busy(String),
+    #[error("{0}")]
     Internal(String),
     #[error("the model is still loading; try again in a moment")]
     NotReady,
+    #[error("{0}")]
+    StateUnavailable(String),
+    #[error("{0}")]
+    NoState(&'static str),
+    #[error("{0}")]
+    NoSuchStream(String),
     #[error("the service is shutting down; send this again to another instance, or later")]
     Draining,
 }
@@ -52,8 +60,12 @@ impl ApiError {
             Self::TooLarge(_) => ("too_large", StatusCode::PAYLOAD_TOO_LARGE),
             Self::Invalid(_) => ("invalid", StatusCode::UNPROCESSABLE_ENTITY),
             Self::QueueFull { .. } => ("queue_full", StatusCode::TOO_MANY_REQUESTS),
+            Self::Busy(_) => ("busy", StatusCode::TOO_MANY_REQUESTS),
             Self::Internal(_) => ("internal", StatusCode::INTERNAL_SERVER_ERROR),
             Self::NotReady => ("not_ready", StatusCode::SERVICE_UNAVAILABLE),
+            Self::StateUnavailable(_) => ("state_unavailable", StatusCode::SERVICE_UNAVAILABLE),
+            Self::NoState(_) => ("no_state", StatusCode::SERVICE_UNAVAILABLE),
+            Self::NoSuchStream(_) => ("no_such_stream", StatusCode::NOT_FOUND),
             Self::Draining => ("draining", StatusCode::SERVICE_UNAVAILABLE),
         }
     }
@@ -75,7 +87,9 @@ impl IntoResponse for ApiError {
         let headers = response.headers_mut();
         match self {
             Self::QueueFull { retry_after } => drop(headers.insert(header::RETRY_AFTER, retry_after.into())),
-            Self::NotReady | Self::Draining => drop(headers.insert(header::RETRY_AFTER, 1.into())),
+            Self::NotReady | Self::Draining | Self::StateUnavailable(_) | Self::Busy(_) => {
+                drop(headers.insert(header::RETRY_AFTER, 1.into()))
+            }
             Self::Unauthorized(_) => drop(headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"))),
             Self::Timeout(_) => drop(headers.insert(header::CONNECTION, HeaderValue::from_static("close"))),
             _ => {}

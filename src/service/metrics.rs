@@ -1,6 +1,6 @@
 //! The numbers that operators watch: one enum of names, one recorder per service (none global), Prometheus text.
 //!
-//! Labels are routes, statuses and verdicts: never a stream key, an id or anything else that senders choose.
+//! Labels are routes, statuses, verdicts and events: never a stream key, an id or anything else that senders choose.
 
 use metrics::{Key, KeyName, Label, Level, Metadata, Recorder};
 use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle, PrometheusRecorder};
@@ -21,6 +21,19 @@ pub(crate) enum Metric {
     BatchSeconds,
     Connections,
     Ready,
+    Observed,
+    Repeated,
+    Evictions,
+    KeysRefused,
+    Alarms,
+    Streams,
+    StreamsInFlood,
+    StateWriteSeconds,
+    StateWriteFailures,
+    StateWritable,
+    WebhookDeliveries,
+    WebhookFailures,
+    Listeners,
 }
 
 enum Kind {
@@ -34,7 +47,7 @@ const SIZES: Kind = Kind::Histogram(&[1., 2., 4., 8., 16., 32., 64., 128., 256.,
 const META: Metadata<'static> = Metadata::new("highwater", Level::INFO, None);
 
 impl Metric {
-    const ALL: [Self; 13] = [
+    const ALL: [Self; 26] = [
         Self::Requests,
         Self::RequestSeconds,
         Self::Documents,
@@ -48,6 +61,35 @@ impl Metric {
         Self::BatchSeconds,
         Self::Connections,
         Self::Ready,
+        Self::Observed,
+        Self::Repeated,
+        Self::Evictions,
+        Self::KeysRefused,
+        Self::Alarms,
+        Self::Streams,
+        Self::StreamsInFlood,
+        Self::StateWriteSeconds,
+        Self::StateWriteFailures,
+        Self::StateWritable,
+        Self::WebhookDeliveries,
+        Self::WebhookFailures,
+        Self::Listeners,
+    ];
+
+    /// They are there from the start: an alert on a counter that does not exist yet never fires.
+    const UNLABELLED_COUNTERS: [Self; 12] = [
+        Self::Documents,
+        Self::DocumentFailures,
+        Self::Tokens,
+        Self::HungUp,
+        Self::QueueRefusals,
+        Self::Observed,
+        Self::Repeated,
+        Self::Evictions,
+        Self::KeysRefused,
+        Self::StateWriteFailures,
+        Self::WebhookDeliveries,
+        Self::WebhookFailures,
     ];
 
     fn definition(self) -> (&'static str, Kind, &'static str) {
@@ -65,6 +107,27 @@ impl Metric {
             Self::BatchSeconds => ("highwater_batch_seconds", SECONDS, "Seconds per run of the model."),
             Self::Connections => ("highwater_connections", Kind::Gauge, "Open connections."),
             Self::Ready => ("highwater_ready", Kind::Gauge, "1 when requests are taken."),
+            Self::Observed => ("highwater_observed_documents_total", Kind::Counter, "Documents that the flood monitor observed."),
+            Self::Repeated => {
+                ("highwater_repeated_documents_total", Kind::Counter, "Documents that were observed before and counted nowhere.")
+            }
+            Self::Evictions => ("highwater_stream_evictions_total", Kind::Counter, "Streams forgotten because of the limit."),
+            Self::KeysRefused => {
+                ("highwater_stream_refusals_total", Kind::Counter, "New streams not watched: all that could go are in a flood.")
+            }
+            Self::Alarms => ("highwater_alarms_total", Kind::Counter, "Alarms, by event: raised or cleared."),
+            Self::Streams => ("highwater_streams", Kind::Gauge, "Streams watched."),
+            Self::StreamsInFlood => ("highwater_streams_in_flood", Kind::Gauge, "Streams between an alarm and its end."),
+            Self::StateWriteSeconds => ("highwater_state_write_seconds", SECONDS, "Seconds per durable write of evidence."),
+            Self::StateWriteFailures => ("highwater_state_write_failures_total", Kind::Counter, "Writes of evidence that failed."),
+            Self::StateWritable => {
+                ("highwater_state_writable", Kind::Gauge, "0 while evidence cannot be written and documents are refused.")
+            }
+            Self::WebhookDeliveries => ("highwater_webhook_deliveries_total", Kind::Counter, "Alarms that a webhook has taken."),
+            Self::WebhookFailures => {
+                ("highwater_webhook_failures_total", Kind::Counter, "Deliveries that a webhook did not take; they are repeated.")
+            }
+            Self::Listeners => ("highwater_alarm_listeners", Kind::Gauge, "Clients that listen for alarms."),
         }
     }
 }
@@ -99,7 +162,7 @@ impl Metrics {
         }
         let handle = recorder.handle();
         let metrics = Self { recorder, handle };
-        for metric in [Metric::Documents, Metric::DocumentFailures, Metric::Tokens, Metric::HungUp, Metric::QueueRefusals] {
+        for metric in Metric::UNLABELLED_COUNTERS {
             metrics.count(metric, 0);
         }
         metrics

@@ -5,6 +5,7 @@
 
 mod connection;
 mod error;
+mod floods;
 mod lines;
 mod metrics;
 mod moderations;
@@ -18,9 +19,11 @@ mod stream;
 mod wire;
 mod worker;
 
-pub use settings::{ApiKey, Settings, Timeouts};
+pub use floods::Flood;
+pub use settings::{ApiKey, Settings, Timeouts, Webhook};
 
 use crate::detector::Detector;
+use floods::Floods;
 use state::{Phase, Service, WorkerSide};
 use std::{
     future::Future,
@@ -29,7 +32,7 @@ use std::{
     time::Duration,
 };
 use tokio::{runtime, sync::oneshot, time::timeout};
-use worker::Unobserved;
+use worker::{Observer, Unobserved};
 
 /// Threads that serve HTTP: they parse and write; the cores are for the model.
 const HTTP_THREADS: usize = 2;
@@ -38,6 +41,20 @@ const UPKEEP: Duration = Duration::from_secs(5);
 
 /// Whatever makes loading the detector fail.
 pub type LoadError = Box<dyn std::error::Error + Send + Sync>;
+
+/// What `load` gives: the detector, and what streams are watched with, if they are.
+pub struct Loaded {
+    /// Assesses texts.
+    pub detector: Detector,
+    /// Watches streams.
+    pub flood: Option<Flood>,
+}
+
+impl From<Detector> for Loaded {
+    fn from(detector: Detector) -> Self {
+        Self { detector, flood: None }
+    }
+}
 
 /// Why the service ended other than by being told to.
 #[derive(Debug, thiserror::Error)]
@@ -70,9 +87,10 @@ pub struct Server {
 
 /// Binds, loads, serves until `shutdown` is done, drains. Blocks. `load` runs on the worker's thread; until it is done, `/health/ready`
 /// says 503. Errors: see [`ServiceError`].
-pub fn run<L, E>(settings: Settings, load: L, shutdown: impl Future<Output = ()>) -> Result<(), ServiceError>
+pub fn run<L, T, E>(settings: Settings, load: L, shutdown: impl Future<Output = ()>) -> Result<(), ServiceError>
 where
-    L: FnOnce() -> Result<Detector, E> + Send + 'static,
+    L: FnOnce() -> Result<T, E> + Send + 'static,
+    T: Into<Loaded>,
     E: Into<LoadError>,
 {
     Server::bind(settings)?.run(load, shutdown)
@@ -113,16 +131,17 @@ impl Server {
     }
 
     /// Loads, serves until `shutdown` is done, drains. Blocks; see [`run`].
-    pub fn run<L, E>(self, load: L, shutdown: impl Future<Output = ()>) -> Result<(), ServiceError>
+    pub fn run<L, T, E>(self, load: L, shutdown: impl Future<Output = ()>) -> Result<(), ServiceError>
     where
-        L: FnOnce() -> Result<Detector, E> + Send + 'static,
+        L: FnOnce() -> Result<T, E> + Send + 'static,
+        T: Into<Loaded>,
         E: Into<LoadError>,
     {
         let runtime = runtime::Builder::new_multi_thread().worker_threads(HTTP_THREADS).thread_name("http").enable_all().build()?;
         let (service, worker) = Service::new(self.settings);
         let result = runtime.block_on(async {
             let listener = tokio::net::TcpListener::from_std(self.listener)?;
-            let ended = start(worker, move || load().map_err(Into::into))?;
+            let ended = start(worker, move || load().map(Into::into).map_err(Into::into))?;
             live(listener, service, ended, shutdown).await
         });
         // A connection past its drain time is cut here and waited for no longer.
@@ -134,11 +153,18 @@ impl Server {
 /// Starts the worker's thread. The receiver says how it ended; an error of the channel means that it panicked.
 fn start<L>(worker: WorkerSide, load: L) -> Result<oneshot::Receiver<Result<(), LoadError>>, std::io::Error>
 where
-    L: FnOnce() -> Result<Detector, LoadError> + Send + 'static,
+    L: FnOnce() -> Result<Loaded, LoadError> + Send + 'static,
 {
     let (tell, ended) = oneshot::channel();
     std::thread::Builder::new().name("model".into()).spawn(move || {
-        let result = load().map(|detector| worker.work(detector, Box::new(Unobserved)));
+        let result = load().and_then(|Loaded { detector, flood }| {
+            let observer: Box<dyn Observer> = match flood {
+                Some(flood) => Box::new(Floods::new(flood, worker.service())?),
+                None => Box::new(Unobserved),
+            };
+            worker.work(detector, observer);
+            Ok(())
+        });
         // Nobody listens once the drain time is over.
         let _late = tell.send(result);
     })?;

@@ -32,11 +32,11 @@ pub(crate) const CATEGORIES: [&str; 13] = [
 pub(crate) const MACHINE: &str = "machine-generated";
 
 pub(super) async fn moderations(State(service): State<Arc<Service>>, headers: HeaderMap, body: Body) -> Result<Response, ApiError> {
-    let model = service.require_ready()?.model.name.clone();
+    let model = service.require_open()?.model.name.clone();
     let body = read(&service, &headers, body).await?;
     let documents = wire::moderation_request(&body, &service.limits(false))?;
     let answers = service.assess(documents).await?.answers;
-    let results = answers.into_iter().map(|a| a.map(|a| result(&a))).collect::<Result<Vec<_>, _>>()?;
+    let results = answers.into_iter().map(|a| a.map(|a| result(&a.assessment))).collect::<Result<Vec<_>, _>>()?;
     Ok(Json(json!({ "id": service.moderation_id(), "model": model, "results": results })).into_response())
 }
 

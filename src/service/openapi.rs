@@ -1,6 +1,8 @@
 //! `/openapi.json`: the routes and shapes as documentation. The structs here are read by no handler; tests hold them against real answers.
 #![allow(dead_code, reason = "documentation-only shapes")]
 
+mod floods;
+
 use axum::Json;
 use serde::Serialize;
 use utoipa::{
@@ -10,8 +12,11 @@ use utoipa::{
 
 #[derive(OpenApi)]
 #[openapi(
-    info(title = "Highwater", description = "Says which texts a language model wrote. Every error is `{\"error\":{\"code\":…,\"message\":…}}`."),
-    paths(assess, stream, moderations, model, live, ready, metrics),
+    info(title = "Highwater", description = "Says which texts a language model wrote, and when a stream is flooded by them. Every error is `{\"error\":{\"code\":…,\"message\":…}}`."),
+    paths(
+        assess, stream, moderations, floods::streams, floods::stream, floods::alarms, floods::feedback, floods::take_feedback, model, live,
+        ready, metrics
+    ),
     components(schemas(TokenScore)),
     security((), ("key" = [])),
     modifiers(&Key),
@@ -45,7 +50,7 @@ pub(super) async fn document() -> Json<utoipa::openapi::OpenApi> {
         (status = 422, description = "`invalid`: JSON of another shape", body = ErrorAnswer),
         (status = 429, description = "`queue_full`: try again after `Retry-After` seconds", body = ErrorAnswer),
         (status = 500, description = "`internal`: the model failed on this text", body = ErrorAnswer),
-        (status = 503, description = "`not_ready` or `draining`", body = ErrorAnswer)))]
+        (status = 503, description = "`not_ready`, `draining`, or `state_unavailable`: evidence cannot be written now", body = ErrorAnswer)))]
 fn assess() {}
 
 /// Assess a stream of lines
@@ -78,7 +83,7 @@ fn live() {}
 
 /// Requests are taken
 #[utoipa::path(get, path = "/health/ready", tag = "service",
-    responses((status = 200, description = "They are"), (status = 503, description = "`not_ready` or `draining`", body = ErrorAnswer)))]
+    responses((status = 200, description = "They are"), (status = 503, description = "`not_ready`, `draining` or `state_unavailable`", body = ErrorAnswer)))]
 fn ready() {}
 
 /// Prometheus metrics
@@ -191,6 +196,8 @@ struct Assessment {
     /// Name and hash.
     model: String,
     calibration: String,
+    /// How the document's streams stand with it, where it named any.
+    streams: Option<Vec<floods::StreamStatus>>,
     /// With `?tokens=true`.
     token_scores: Option<Vec<TokenScore>>,
 }

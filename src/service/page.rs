@@ -19,6 +19,7 @@ pub(super) fn router() -> Router<Arc<Service>> {
         .route("/docs", get(|| file("text/html; charset=utf-8", include_str!("page/docs.html"))))
         .route("/assets/style.css", get(|| file("text/css; charset=utf-8", include_str!("page/style.css"))))
         .route("/assets/page.js", get(|| file("text/javascript; charset=utf-8", include_str!("page/page.js"))))
+        .route("/assets/streams.js", get(|| file("text/javascript; charset=utf-8", include_str!("page/streams.js"))))
         .route("/assets/docs.js", get(|| file("text/javascript; charset=utf-8", include_str!("page/docs.js"))))
 }
 

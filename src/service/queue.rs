@@ -6,8 +6,10 @@
 use super::{
     error::ApiError,
     metrics::{Metric, Metrics},
+    worker::Observer,
 };
-use crate::{text::Document, verdict::Assessment};
+use crate::{flood::StreamStatus, text::Document, verdict::Assessment};
+use serde::Serialize;
 use std::{
     collections::VecDeque,
     sync::{
@@ -21,11 +23,22 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
 
 /// What one document costs beyond its text, bytes: its place in the queue and its answer.
 const OVERHEAD: usize = 256;
+/// Questions to the observer that may wait.
+const QUESTIONS: usize = 32;
 /// How much larger an answer with per-token scores is than its text.
 const TOKENS_FACTOR: usize = 8;
 
+/// What is said of one document: the assessment, and how its streams stand where it has any.
+#[derive(Debug, Clone, Serialize)]
+pub(crate) struct Assessed {
+    #[serde(flatten)]
+    pub(crate) assessment: Assessment,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub(crate) streams: Vec<StreamStatus>,
+}
+
 /// One document's answer.
-pub(crate) type Answer = Result<Assessment, ApiError>;
+pub(crate) type Answer = Result<Assessed, ApiError>;
 /// All answers to one job, on their way.
 pub(crate) type Answers = oneshot::Receiver<Answered>;
 
@@ -38,10 +51,15 @@ pub(crate) struct Answered {
     pub(crate) model: Duration,
 }
 
+/// Runs on the worker's thread, which alone owns the observer. Must be quick: documents wait meanwhile.
+pub(crate) type Question = Box<dyn FnOnce(&mut dyn Observer) + Send>;
+
 /// What the worker receives.
 pub(crate) enum Message {
     /// Documents of one request, or one line of a stream.
     Job(Job),
+    /// Something to be asked of the observer between two batches.
+    Ask(Question),
     /// Finish what waits, then end.
     Stop,
 }
@@ -63,6 +81,7 @@ pub(crate) struct Queue {
     sender: mpsc::Sender<Message>,
     requests: Arc<Semaphore>,
     lines: Arc<Semaphore>,
+    questions: Arc<Semaphore>,
     pool: usize,
     metrics: Arc<Metrics>,
     pace: Arc<Pace>,
@@ -79,7 +98,8 @@ impl Queue {
         let pool = (bytes / 2).clamp(OVERHEAD, u32::MAX as usize);
         let pace = Arc::new(Pace::default());
         let space = || Arc::new(Semaphore::new(pool));
-        (Self { sender, requests: space(), lines: space(), pool, metrics, pace: pace.clone() }, receiver, pace)
+        let questions = Arc::new(Semaphore::new(QUESTIONS));
+        (Self { sender, requests: space(), lines: space(), questions, pool, metrics, pace: pace.clone() }, receiver, pace)
     }
 
     /// Admits a request as a whole, or refuses it at once.
@@ -96,6 +116,29 @@ impl Queue {
         let documents = vec![document];
         let space = self.lines.clone().acquire_many_owned(self.cost(&documents)).await.map_err(|_| ApiError::lost())?;
         self.send(documents, space)
+    }
+
+    /// Asks the observer something on the worker's thread, between two batches; refused at once where too many questions wait.
+    pub(crate) async fn ask<T: Send + 'static>(
+        &self,
+        question: impl FnOnce(&mut dyn Observer) -> T + Send + 'static,
+    ) -> Result<T, ApiError> {
+        let place = self.questions.clone().try_acquire_owned();
+        let place = place.map_err(|_| ApiError::Busy(format!("{QUESTIONS} questions about streams are waiting; try again in a moment")))?;
+        let (reply, answer) = oneshot::channel();
+        let question: Question = Box::new(move |observer| {
+            // Who asked may have left.
+            let _unheard = reply.send(question(observer));
+            drop(place);
+        });
+        self.sender.send(Message::Ask(question)).map_err(|_| ApiError::lost())?;
+        answer.await.map_err(|_| ApiError::lost())
+    }
+
+    /// Tells the observer something, on the worker's thread, without waiting for it. For senders that bound themselves.
+    pub(crate) fn tell(&self, what: impl FnOnce(&mut dyn Observer) + Send + 'static) {
+        // A worker that has ended needs no telling.
+        let _ended = self.sender.send(Message::Ask(Box::new(what)));
     }
 
     /// Asks the worker to finish what waits and to end.

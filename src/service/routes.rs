@@ -2,6 +2,7 @@
 
 use super::{
     error::ApiError,
+    floods,
     metrics::Metric,
     moderations::moderations,
     openapi, page,
@@ -27,7 +28,8 @@ use tokio::time::timeout;
 use tower_http::catch_panic::CatchPanicLayer;
 
 /// Every route, for people who ask for one that is not there.
-const ROUTES: &str = "POST /v1/assess, POST /v1/stream, POST /v1/moderations, GET /v1/model, GET /health/live, GET /health/ready, \
+const ROUTES: &str = "POST /v1/assess, POST /v1/stream, POST /v1/moderations, GET /v1/streams, GET /v1/streams/{key}, GET /v1/alarms, \
+                      POST /v1/feedback, GET /v1/feedback, GET /v1/model, GET /health/live, GET /health/ready, \
                       GET /metrics, GET /openapi.json, GET /docs, GET /";
 /// Bytes of a body that is too long which are still read, so that a client that only listens when it has sent everything hears the 413.
 const PATIENCE: usize = 64 << 20;
@@ -38,6 +40,11 @@ pub(crate) fn router(service: Arc<Service>) -> Router {
         .route("/v1/assess", post(assess))
         .route("/v1/stream", post(stream))
         .route("/v1/moderations", post(moderations))
+        .route("/v1/streams", get(floods::streams))
+        // Keys may hold slashes, which some proxies decode on the way.
+        .route("/v1/streams/{*key}", get(floods::stream))
+        .route("/v1/alarms", get(floods::alarms))
+        .route("/v1/feedback", post(floods::feedback).get(floods::take_feedback))
         .route("/v1/model", get(model))
         .route("/metrics", get(metrics))
         .route_layer(from_fn_with_state(service.clone(), authorize));
@@ -57,7 +64,7 @@ pub(crate) fn router(service: Arc<Service>) -> Router {
 type Parameters = Result<Query<Vec<(String, String)>>, QueryRejection>;
 
 async fn assess(State(service): State<Arc<Service>>, parameters: Parameters, headers: HeaderMap, body: Body) -> Result<Response, ApiError> {
-    service.require_ready()?;
+    service.require_open()?;
     let limits = service.limits(tokens_wanted(parameters)?);
     let body = read(&service, &headers, body).await?;
     match wire::assess_request(&body, &limits)? {
@@ -90,14 +97,19 @@ async fn live() -> Response {
 
 async fn ready(State(service): State<Arc<Service>>) -> Response {
     match service.phase() {
-        Phase::Ready => Json(serde_json::json!({ "status": "ready" })).into_response(),
         Phase::Loading => ApiError::NotReady.into_response(),
         Phase::Draining => ApiError::Draining.into_response(),
+        Phase::Ready => match service.require_open() {
+            Ok(_) => Json(serde_json::json!({ "status": "ready" })).into_response(),
+            Err(error) => error.into_response(),
+        },
     }
 }
 
 async fn metrics(State(service): State<Arc<Service>>) -> Response {
     service.metrics.set(Metric::QueueBytes, service.queue.waiting_bytes() as f64);
+    let listening = service.settings.max_listeners - service.listeners.available_permits();
+    service.metrics.set(Metric::Listeners, listening as f64);
     ([(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], service.metrics.render()).into_response()
 }
 

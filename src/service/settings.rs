@@ -23,6 +23,10 @@ pub struct Settings {
     pub stream_lines: usize,
     /// Connections open at once; more wait in the kernel's backlog.
     pub max_connections: usize,
+    /// Clients that may listen to `/v1/alarms` at once; more are 429.
+    pub max_listeners: usize,
+    /// Where alarms are sent.
+    pub webhooks: Vec<Webhook>,
     /// How long the service waits for others.
     pub timeouts: Timeouts,
 }
@@ -42,6 +46,14 @@ pub struct Timeouts {
     pub write: Duration,
     /// For admitted requests to be answered after shutdown was asked for.
     pub drain: Duration,
+    /// Between two signs of life to somebody who listens for alarms.
+    pub heartbeat: Duration,
+    /// For one delivery of an alarm to a webhook, from looking up the name to the last byte of the answer.
+    pub webhook: Duration,
+    /// After the first failed delivery; doubled after each further one, up to [`Timeouts::webhook_retry_most`], with jitter.
+    pub webhook_retry: Duration,
+    /// Longest wait between two deliveries.
+    pub webhook_retry_most: Duration,
 }
 
 impl Default for Settings {
@@ -56,6 +68,8 @@ impl Default for Settings {
             batch_bytes: 16 << 10,
             stream_lines: 32,
             max_connections: 1024,
+            max_listeners: 64,
+            webhooks: Vec::new(),
             timeouts: Timeouts::default(),
         }
     }
@@ -70,7 +84,26 @@ impl Default for Timeouts {
             stream: Duration::from_secs(300),
             write: Duration::from_secs(60),
             drain: Duration::from_secs(30),
+            heartbeat: Duration::from_secs(15),
+            webhook: Duration::from_secs(10),
+            webhook_retry: Duration::from_secs(1),
+            webhook_retry_most: Duration::from_secs(300),
         }
+    }
+}
+
+/// An address that every alarm is posted to.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Webhook {
+    /// Where to: `http://` or `https://`.
+    pub url: String,
+    /// What deliveries are signed with; unsigned without one.
+    pub secret: Option<String>,
+}
+
+impl fmt::Debug for Webhook {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Webhook").field("to", &crate::client::place(&self.url)).finish_non_exhaustive()
     }
 }
 

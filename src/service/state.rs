@@ -2,11 +2,12 @@
 
 use super::{
     error::ApiError,
+    floods::{Board, Floods},
     metrics::{Metric, Metrics},
     queue::{Answered, Message, Pace, Queue},
     settings::Settings,
     wire::Limits,
-    worker::{Observer, Worker},
+    worker::{Blocked, Observer, Worker},
 };
 use crate::{
     calibration::{Bin, RateBound},
@@ -20,7 +21,7 @@ use std::sync::{
     atomic::{AtomicU64, Ordering},
     mpsc::Receiver,
 };
-use tokio::sync::watch;
+use tokio::sync::{Semaphore, watch};
 
 /// Where the service is in its life.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -39,6 +40,11 @@ pub(crate) struct Service {
     pub(crate) queue: Queue,
     pub(crate) metrics: Arc<Metrics>,
     pub(crate) facts: OnceLock<Facts>,
+    /// The alarms so far.
+    pub(crate) board: Arc<Board>,
+    /// Clients that may listen for alarms.
+    pub(crate) listeners: Arc<Semaphore>,
+    blocked: Arc<Blocked>,
     phase: watch::Sender<Phase>,
     moderations: AtomicU64,
 }
@@ -93,7 +99,18 @@ impl Service {
         metrics.set(Metric::Ready, 0.);
         let (queue, messages, pace) = Queue::new(settings.queue_bytes, metrics.clone());
         let phase = watch::Sender::new(Phase::Loading);
-        let service = Arc::new(Self { settings, queue, metrics, facts: OnceLock::new(), phase, moderations: AtomicU64::new(0) });
+        let listeners = Arc::new(Semaphore::new(settings.max_listeners));
+        let service = Arc::new(Self {
+            settings,
+            queue,
+            metrics,
+            facts: OnceLock::new(),
+            board: Arc::default(),
+            listeners,
+            blocked: Arc::default(),
+            phase,
+            moderations: AtomicU64::new(0),
+        });
         (service.clone(), WorkerSide { service, messages, pace })
     }
 
@@ -120,6 +137,22 @@ impl Service {
             Phase::Loading => Err(ApiError::NotReady),
             Phase::Ready => self.facts.get().ok_or(ApiError::NotReady),
         }
+    }
+
+    /// An error unless documents are taken now, which is more than [`Self::require_ready`]: they must be observed.
+    pub(crate) fn require_open(&self) -> Result<&Facts, ApiError> {
+        let facts = self.require_ready()?;
+        self.blocked.now().map_or(Ok(facts), Err)
+    }
+
+    /// Asks the flood monitor something, on its own thread.
+    pub(crate) async fn ask_floods<T: Send + 'static>(
+        &self,
+        question: impl FnOnce(&mut Floods) -> Result<T, ApiError> + Send + 'static,
+    ) -> Result<T, ApiError> {
+        self.require_ready()?;
+        let absent = ApiError::NoState("this service watches no streams");
+        self.queue.ask(move |observer| observer.floods().ok_or(absent).and_then(question)).await?
     }
 
     /// What a request may hold.
@@ -177,11 +210,17 @@ impl LengthFacts {
 }
 
 impl WorkerSide {
+    /// What floods are told to.
+    pub(crate) fn service(&self) -> &Arc<Service> {
+        &self.service
+    }
+
     /// Says "ready" and works until told to stop.
     pub(crate) fn work(self, detector: Detector, observer: Box<dyn Observer>) {
         self.service.ready(&detector);
         let metrics = self.service.metrics.clone();
         let batch_bytes = self.service.settings.batch_bytes;
-        Worker { detector, observer, metrics, pace: self.pace, batch_bytes }.run(&self.messages);
+        let blocked = self.service.blocked.clone();
+        Worker { detector, observer, metrics, pace: self.pace, batch_bytes, blocked }.run(&self.messages);
     }
 }

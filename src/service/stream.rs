@@ -31,7 +31,7 @@ pub(super) async fn stream(
     headers: HeaderMap,
     body: Body,
 ) -> Result<Response, ApiError> {
-    service.require_ready()?;
+    service.require_open()?;
     uncompressed(&headers)?;
     let limits = service.limits(tokens_wanted(parameters)?);
     let lines_on_their_way = service.settings.stream_lines.max(1);

@@ -2,11 +2,12 @@
 //!
 //! Malformed JSON is `malformed` (400); JSON of another shape is `invalid` (422); what is too long is `too_large` (413).
 
-use super::error::{ApiError, ErrorBody};
-use crate::{
-    text::{Document, StreamKey},
-    verdict::Assessment,
+use super::{
+    error::{ApiError, ErrorBody},
+    floods::Correction,
+    queue::{Answer, Assessed},
 };
+use crate::text::{Document, StreamKey};
 use serde::{
     Deserialize, Deserializer, Serialize,
     de::{self, Error as _, MapAccess, SeqAccess, Visitor, value::MapAccessDeserializer},
@@ -44,7 +45,7 @@ pub(crate) struct Assessments {
 #[derive(Debug, Serialize)]
 #[serde(untagged)]
 pub(crate) enum Entry {
-    Assessment(Box<Assessment>),
+    Assessment(Box<Assessed>),
     Error {
         #[serde(skip_serializing_if = "Option::is_none")]
         id: Option<String>,
@@ -87,6 +88,16 @@ struct WireModeration {
     model: Option<ModelName>,
 }
 
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct WireFeedback {
+    #[serde(default)]
+    text: Option<Text>,
+    #[serde(default)]
+    id: Option<Id>,
+    label: Label,
+}
+
 /// Reads the body of `/v1/assess`.
 pub(crate) fn assess_request(body: &[u8], limits: &Limits) -> Result<AssessRequest, ApiError> {
     let request: WireRequest = object(body)?;
@@ -113,6 +124,17 @@ pub(crate) fn document(line: &[u8], limits: &Limits) -> Result<Document, ApiErro
     object::<WireDocument>(line)?.checked("text", limits)
 }
 
+/// Reads the body of `/v1/feedback`.
+pub(crate) fn feedback_request(body: &[u8], limits: &Limits, received: jiff::Timestamp) -> Result<Correction, ApiError> {
+    let WireFeedback { text, id, label: Label(label) } = object(body)?;
+    let (id, text) = (id.map(|i| i.0), text.map(|t| t.0));
+    if id.is_none() && text.as_ref().is_none_or(|t| t.trim().is_empty()) {
+        return Err(ApiError::Invalid("say which text the label is for: send its `id`, its `text`, or both".into()));
+    }
+    too_long("text", text.as_deref().unwrap_or_default(), limits)?;
+    Ok(Correction { id, text, label, received })
+}
+
 /// Reads the body of `/v1/moderations`: one document per result.
 pub(crate) fn moderation_request(body: &[u8], limits: &Limits) -> Result<Vec<Document>, ApiError> {
     let WireModeration { input, model: _any } = object(body)?;
@@ -128,13 +150,7 @@ pub(crate) fn moderation_request(body: &[u8], limits: &Limits) -> Result<Vec<Doc
 impl WireDocument {
     fn checked(self, at: &str, limits: &Limits) -> Result<Document, ApiError> {
         let text = self.text.0;
-        if text.len() > limits.text {
-            return Err(ApiError::TooLarge(format!(
-                "`{at}` has {} bytes, at most {} are taken; send it in parts",
-                text.len(),
-                limits.text
-            )));
-        }
+        too_long(at, &text, limits)?;
         let (id, time) = (self.id.map(|i| i.0), self.time.map(|t| t.0));
         Ok(Document { id, text, streams: self.stream.0, time, with_tokens: limits.tokens, ..Document::default() })
     }
@@ -142,11 +158,18 @@ impl WireDocument {
 
 impl Entry {
     /// An entry of a list or, with a line number, of a stream.
-    pub(crate) fn of(answer: Result<Assessment, ApiError>, id: Option<String>, line: Option<u64>) -> Self {
+    pub(crate) fn of(answer: Answer, id: Option<String>, line: Option<u64>) -> Self {
         match answer {
             Ok(assessment) => Self::Assessment(Box::new(assessment)),
             Err(error) => Self::Error { id, line, error: error.body() },
         }
+    }
+}
+
+fn too_long(at: &str, text: &str, limits: &Limits) -> Result<(), ApiError> {
+    match text.len() <= limits.text {
+        true => Ok(()),
+        false => Err(ApiError::TooLarge(format!("`{at}` has {} bytes, at most {} are taken; send it in parts", text.len(), limits.text))),
     }
 }
 
@@ -238,6 +261,11 @@ macro_rules! named_string {
 
 named_string!(Text, String, "`text` to be a string", |s| Ok(s.to_owned()));
 named_string!(Id, String, "`id` to be a string", |s| Ok(s.to_owned()));
+named_string!(Label, &'static str, "`label` to be \"human\" or \"machine\"", |s| match s {
+    "human" => Ok("human"),
+    "machine" => Ok("machine"),
+    other => Err(format!("`label` is \"human\" or \"machine\", found \"{:.40}\"", other.escape_debug().to_string())),
+});
 named_string!(ModelName, (), "`model` to be a string", |_| Ok(()));
 named_string!(Time, jiff::Timestamp, "`time` to be a string such as \"2026-01-31T12:00:00Z\"", |s| {
     s.parse().map_err(|e| format!("`time` must look like \"2026-01-31T12:00:00Z\", found \"{s}\": {e}"))

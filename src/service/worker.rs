@@ -1,36 +1,60 @@
-//! The one thread that owns the detector and, later, the flood table: takes what waits, assesses it, observes it, answers it.
+//! The one thread that owns the detector and the flood monitor: takes what waits, assesses it, observes it, answers it.
 //!
 //! No timer: a batch is what waits when the model is free, up to a budget. Order of observation: a request's documents in their order;
 //! requests in the order of their arrival, a large one in pieces, in turn with the others. A caller that has left is observed all the same.
 
 use super::{
     error::ApiError,
+    floods::Floods,
     metrics::{Metric, Metrics},
-    queue::{Answer, Job, Message, Pace},
+    queue::{Answer, Assessed, Job, Message, Pace},
 };
 use crate::{
     detector::Detector,
+    flood::StreamStatus,
     text::Document,
     verdict::{Assessment, Verdict},
 };
 use std::{
     collections::VecDeque,
     panic::{AssertUnwindSafe, catch_unwind},
-    sync::{Arc, mpsc::Receiver},
-    time::Instant,
+    sync::{
+        Arc, PoisonError, RwLock,
+        mpsc::{Receiver, RecvTimeoutError},
+    },
+    time::{Duration, Instant},
 };
+
+/// How often what could not be written is tried again.
+const RETRY: Duration = Duration::from_secs(1);
 
 /// What is told of every assessed document, in order, before its answer leaves: the place of the flood monitor.
 pub(crate) trait Observer: Send {
-    /// Takes note of one assessed document.
-    fn observe(&mut self, document: &Document, assessment: &Assessment);
+    /// Takes note of the documents of one batch and makes that durable. Gives one list for each document: how its streams stand. An error
+    /// is the answer to all of them.
+    fn observe(&mut self, batch: &[(&Document, &Assessment)]) -> Result<Vec<Vec<StreamStatus>>, ApiError>;
+
+    /// Whether documents can be observed now; tries again what failed before.
+    fn ready(&mut self) -> Result<(), ApiError> {
+        Ok(())
+    }
+
+    /// Called once, after the last batch.
+    fn end(&mut self) {}
+
+    /// The flood monitor, where there is one.
+    fn floods(&mut self) -> Option<&mut Floods> {
+        None
+    }
 }
 
 /// Observes nothing.
 pub(crate) struct Unobserved;
 
 impl Observer for Unobserved {
-    fn observe(&mut self, _document: &Document, _assessment: &Assessment) {}
+    fn observe(&mut self, batch: &[(&Document, &Assessment)]) -> Result<Vec<Vec<StreamStatus>>, ApiError> {
+        Ok(vec![Vec::new(); batch.len()])
+    }
 }
 
 /// The owner of the detector.
@@ -41,6 +65,22 @@ pub(crate) struct Worker {
     pub(crate) pace: Arc<Pace>,
     /// Text per run of the model, bytes.
     pub(crate) batch_bytes: usize,
+    /// Why nothing can be observed now, for the handlers.
+    pub(crate) blocked: Arc<Blocked>,
+}
+
+/// Why nothing can be observed now: written by the worker, read by handlers.
+#[derive(Default)]
+pub(crate) struct Blocked(RwLock<Option<ApiError>>);
+
+impl Blocked {
+    pub(crate) fn now(&self) -> Option<ApiError> {
+        self.0.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    fn set(&self, why: Option<ApiError>) {
+        *self.0.write().unwrap_or_else(PoisonError::into_inner) = why;
+    }
 }
 
 /// Documents taken up together, and how many of them each job gave.
@@ -58,16 +98,50 @@ impl Worker {
         let mut open = true;
         while open || !waiting.is_empty() || !unfinished.is_empty() {
             if waiting.is_empty() && unfinished.is_empty() {
-                open = messages.recv().is_ok_and(|message| accept(message, &mut waiting));
+                open = self.wait(messages, &mut waiting);
             }
             while let Ok(message) = messages.try_recv() {
-                open &= accept(message, &mut waiting);
+                open &= self.accept(message, &mut waiting);
             }
             // Behind those that came meanwhile: a large request shares the model with them.
             waiting.extend(unfinished);
             let batch = take(&mut waiting, self.batch_bytes);
             unfinished = self.assess(batch);
         }
+        self.observer.end();
+    }
+
+    /// Waits for the next message. False when it is time to end.
+    fn wait(&mut self, messages: &Receiver<Message>, waiting: &mut VecDeque<Job>) -> bool {
+        if self.blocked.now().is_none() {
+            return messages.recv().is_ok_and(|message| self.accept(message, waiting));
+        }
+        match messages.recv_timeout(RETRY) {
+            Ok(message) => self.accept(message, waiting),
+            Err(RecvTimeoutError::Timeout) => {
+                let _still_blocked = self.can_observe();
+                true
+            }
+            Err(RecvTimeoutError::Disconnected) => false,
+        }
+    }
+
+    /// False when it is time to end.
+    fn accept(&mut self, message: Message, waiting: &mut VecDeque<Job>) -> bool {
+        match message {
+            Message::Job(job) => waiting.push_back(job),
+            Message::Ask(question) => question(&mut *self.observer),
+            Message::Stop => return false,
+        }
+        true
+    }
+
+    /// Tells the handlers whether documents can be observed.
+    fn can_observe(&mut self) -> Result<(), ApiError> {
+        let ready = self.observer.ready();
+        self.blocked.set(ready.clone().err());
+        self.metrics.set(Metric::StateWritable, f64::from(u8::from(ready.is_ok())));
+        ready
     }
 
     /// Answers the jobs that this batch completes and gives back the others.
@@ -75,16 +149,13 @@ impl Worker {
         if batch.documents.is_empty() {
             return Vec::new();
         }
-        let start = Instant::now();
-        let mut answers = self.answers(&batch.documents).into_iter();
-        let took = start.elapsed();
+        // What cannot be observed is not assessed either: its sender must send it again.
+        let answers = match self.can_observe() {
+            Ok(()) => self.answers_observed(&batch),
+            Err(error) => vec![Err(error); batch.documents.len()],
+        };
+        let mut answers = answers.into_iter();
         let model = self.detector.take_model_time();
-        self.pace.learn(batch.bytes, took);
-        self.metrics.record(Metric::BatchSeconds, Vec::new(), took.as_secs_f64());
-        self.metrics.record(Metric::BatchDocuments, Vec::new(), batch.documents.len() as f64);
-        for (document, answer) in batch.documents.iter().zip(answers.as_slice()) {
-            self.note(document, answer);
-        }
         let mut unfinished = Vec::new();
         for (mut job, taken) in batch.jobs {
             job.answered.answers.extend(answers.by_ref().take(taken));
@@ -97,11 +168,31 @@ impl Worker {
         unfinished
     }
 
-    fn note(&mut self, document: &Document, answer: &Answer) {
+    /// One answer per document, observed and made durable.
+    fn answers_observed(&mut self, batch: &Batch) -> Vec<Answer> {
+        let start = Instant::now();
+        let answers = self.answers(&batch.documents);
+        let took = start.elapsed();
+        self.pace.learn(batch.bytes, took);
+        self.metrics.record(Metric::BatchSeconds, Vec::new(), took.as_secs_f64());
+        self.metrics.record(Metric::BatchDocuments, Vec::new(), batch.documents.len() as f64);
+        answers.iter().for_each(|answer| self.note(answer));
+        let assessed: Vec<_> = batch.documents.iter().zip(&answers).filter_map(|(d, a)| Some((d, a.as_ref().ok()?))).collect();
+        let mut streams = match self.observer.observe(&assessed) {
+            Ok(streams) => streams.into_iter(),
+            Err(error) => {
+                let _blocked = self.can_observe();
+                return answers.into_iter().map(|answer| answer.and(Err(error.clone()))).collect();
+            }
+        };
+        let mut with_streams = |assessment| Assessed { assessment, streams: streams.next().unwrap_or_default() };
+        answers.into_iter().map(|answer| answer.map(&mut with_streams)).collect()
+    }
+
+    fn note(&self, answer: &Result<Assessment, ApiError>) {
         let Ok(assessment) = answer else {
             return self.metrics.count(Metric::DocumentFailures, 1);
         };
-        self.observer.observe(document, assessment);
         let verdict = match assessment.verdict {
             Verdict::Human => "human",
             Verdict::Machine => "machine",
@@ -122,7 +213,7 @@ impl Worker {
     }
 
     /// One answer per document. Where the batch fails, each document is tried alone: one that is poison costs the others no answer.
-    fn answers(&mut self, documents: &[Document]) -> Vec<Answer> {
+    fn answers(&mut self, documents: &[Document]) -> Vec<Result<Assessment, ApiError>> {
         match self.attempt(documents) {
             Ok(assessments) => assessments.into_iter().map(Ok).collect(),
             Err(fault) if documents.len() == 1 => vec![Err(fault)],
@@ -144,21 +235,12 @@ impl Worker {
     }
 }
 
-fn only(mut one: Vec<Assessment>) -> Answer {
+fn only(mut one: Vec<Assessment>) -> Result<Assessment, ApiError> {
     one.pop().ok_or_else(ApiError::lost)
 }
 
 fn panic_text(panic: &(dyn std::any::Any + Send)) -> &str {
     panic.downcast_ref::<&str>().copied().or_else(|| panic.downcast_ref::<String>().map(String::as_str)).unwrap_or("no message")
-}
-
-/// False when it is time to end.
-fn accept(message: Message, waiting: &mut VecDeque<Job>) -> bool {
-    match message {
-        Message::Job(job) => waiting.push_back(job),
-        Message::Stop => return false,
-    }
-    true
 }
 
 /// Takes from each waiting job in turn what still fits the budget, and at least one document.

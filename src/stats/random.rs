@@ -12,7 +12,6 @@ impl Random {
     }
 
     /// Uniform in 0..1, never 0.
-    #[cfg(test)]
     pub(crate) fn uniform(&mut self) -> f64 {
         ((self.bits() >> 11) as f64 + 0.5) / (1u64 << 53) as f64
     }

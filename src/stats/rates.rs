@@ -5,8 +5,10 @@
 pub struct BinRates {
     /// Fewest tokens; it reaches up to the next bin's.
     pub from_tokens: usize,
-    /// Human documents that p-values are counted among.
+    /// Human documents behind the p-values.
     pub human: usize,
+    /// Whether those are the few texts of a profile, which p-values are bounded by and not counted among (`few_rate_upper_bound`).
+    pub few_shot: bool,
     /// Machine documents.
     pub machine: usize,
     /// How many of the machine documents have a p-value at or below each level, levels ascending.

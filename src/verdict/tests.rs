@@ -55,7 +55,13 @@ fn abstentions_keep_only_what_may_be_believed() {
     assert_eq!((foreign.p_value, foreign.machine_probability, foreign.flagged), (None, None, false));
     assert!(foreign.score.is_some());
 
-    let by_heart = TokenScores { surprisal: vec![0.1; 50], rank: vec![1; 50], entropy: vec![0.2; 50], variance: vec![0.2; 50] };
+    let by_heart = TokenScores {
+        surprisal: vec![0.1; 50],
+        rank: vec![1; 50],
+        entropy: vec![0.2; 50],
+        variance: vec![0.2; 50],
+        ..TokenScores::default()
+    };
     let document = Document::new(MACHINE);
     for (not_prose, reason) in [(false, AbstainReason::Memorised), (true, AbstainReason::NotProse)] {
         let normalization = Normalization::default();

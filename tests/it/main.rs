@@ -2,11 +2,14 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
+mod attack;
 mod calibrate;
 mod checkpoint;
 mod cli;
 mod evaluate;
+mod generate;
 mod parity;
 mod privacy;
 mod robust;
 mod score;
+mod state;

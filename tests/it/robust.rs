@@ -53,7 +53,7 @@ fn what_is_no_english_prose_is_not_judged() {
             "Ich habe heute leider keine Zeit für dich, aber morgen können wir zusammen essen gehen, wenn du willst.".into(),
         ),
         ("unsupported_language", "Привет, как дела? Я сегодня ничего не делаю, а завтра пойду гулять в парк с друзьями и собакой.".into()),
-        ("memorised", "buy now ".repeat(60)),
+        ("not_prose", "buy now ".repeat(60)),
     ];
     let found = assessed(&texts.clone().map(|(_, text)| text));
     for ((reason, text), found) in texts.iter().zip(found) {

@@ -125,3 +125,84 @@ fn ctrl_c_leaves_whole_rows_and_says_how_to_go_on() {
     assert!(std::iter::once(&first).chain(&rest).all(|row| serde_json::from_str::<Value>(row).is_ok()));
     drop(writer.join().unwrap());
 }
+
+/// A row of a stream: people first, then mostly machines.
+fn row(i: usize) -> String {
+    let machine = "In conclusion, it is important to note that there are many different factors that can contribute to the success of a community. \
+        By working together and sharing our ideas, we can create a welcoming environment for everyone, and grow together as a community.";
+    let human = "Went past the old chandlery again on Tuesday, the one Dad swore blind sold him a left-handed sextant in '74, and of course \
+        it's a vape shop now. Two lads out front, neither knew what a sextant was.";
+    let text = if i > 20 && i % 4 > 0 { machine } else { human };
+    let time = format!("2026-01-31T12:{:02}:00Z", i % 60);
+    format!("{}\n", serde_json::json!({"id": i, "forum": format!("f{}", i % 2), "text": format!("{text} {i}"), "time": time}))
+}
+
+#[test]
+fn streams_of_a_file_are_watched_summed_up_and_their_alarms_written() {
+    let folder = tempfile::tempdir().unwrap();
+    let input = file(folder.path(), "in.jsonl", &(0..80).map(row).collect::<String>());
+    let alarms = folder.path().join("alarms.jsonl");
+    let args = ["score", input.to_str().unwrap(), "--stream-field", "forum", "--arl", "30", "--alarms", alarms.to_str().unwrap()];
+    let run = ran(&mut highwater(&args));
+    assert_eq!(run.code, Some(0), "{}", run.err);
+    let answers = rows(&run.out);
+    let last = &answers[79]["streams"][0];
+    assert_eq!((&last["key"], &last["documents"]), (&"f1".into(), &40.into()), "{}", answers[79]);
+    let told = rows(&std::fs::read_to_string(&alarms).unwrap());
+    assert!(!told.is_empty() && told.iter().enumerate().all(|(i, a)| a["sequence"] == i + 1), "{told:?}");
+    assert!(told[0]["at"].as_str().unwrap().starts_with("2026-01-31T12:"), "the rows' own time counts: {}", told[0]);
+    let raised = told.iter().filter(|a| a["event"] == "raised").count();
+    assert!(run.err.contains(&format!("2 streams, {raised} alarms")) && run.err.contains("f1 "), "{}", run.err);
+    let again = ran(&mut highwater(&args));
+    assert!(again.code == Some(1) && again.err.contains("exists already"), "{}", again.err);
+    let plain = ran(&mut highwater(&args[..2]));
+    assert!(!plain.out.contains("\"streams\"") && !plain.err.contains("alarms"), "{}", plain.err);
+}
+
+#[cfg(unix)]
+#[test]
+fn a_killed_run_goes_on_with_the_evidence_of_the_rows_that_are_written() {
+    let folder = tempfile::tempdir().unwrap();
+    // More than one chunk.
+    let input = file(folder.path(), "in.jsonl", &(0..900).map(|i| row(i % 300 + 1000 * (i / 300))).collect::<String>());
+    let score = |name: &str, more: &[&str]| {
+        let output = folder.path().join(name);
+        let alarms = folder.path().join(format!("{name}.alarms"));
+        let args =
+            [&["score", input.to_str().unwrap(), "-o", output.to_str().unwrap(), "-q"][..], &["--stream-field", "forum", "--arl", "30"]]
+                .concat();
+        let command = highwater(&[&args[..], &["--alarms", alarms.to_str().unwrap()], more].concat());
+        (command, output, alarms)
+    };
+    let (mut command, whole, whole_alarms) = score("whole.jsonl", &[]);
+    assert_eq!(ran(&mut command).code, Some(0));
+    for kill_after in [1, 2] {
+        let name = format!("killed-{kill_after}.jsonl");
+        let (mut command, output, alarms) = score(&name, &[]);
+        let mut child = command.spawn().unwrap();
+        let part = folder.path().join(format!("{name}.part"));
+        let written = || std::fs::read_to_string(&part).map_or(0, |text| text.lines().count());
+        while written() < kill_after * 200 && child.try_wait().unwrap().is_none() {
+            std::thread::yield_now();
+        }
+        child.kill().unwrap();
+        child.wait().unwrap();
+        assert!(!output.exists(), "it ended before it was killed");
+        let (mut command, ..) = score(&name, &["--resume"]);
+        let run = ran(&mut command);
+        assert_eq!(run.code, Some(0), "{}", run.err);
+        let facts = |path| {
+            let fact = |row: Value| (row["id"].clone(), row["streams"][0]["documents"].clone(), row["streams"][0]["log_e"].clone());
+            rows(&std::fs::read_to_string(path).unwrap()).into_iter().map(fact).collect::<Vec<_>>()
+        };
+        assert_eq!(facts(&output), facts(&whole), "no row lost or doubled, and the same evidence after each");
+        let numbers = |path| {
+            rows(&std::fs::read_to_string(path).unwrap())
+                .iter()
+                .map(|a| (a["sequence"].clone(), a["documents"].clone()))
+                .collect::<Vec<_>>()
+        };
+        assert_eq!(numbers(&alarms), numbers(&whole_alarms));
+        assert!(!folder.path().join(format!("{name}.part.flood")).exists(), "nothing is left behind");
+    }
+}

@@ -161,7 +161,7 @@ mod tests {
     use crate::stats::BinRates;
 
     fn plan(share: f64) -> Plan {
-        let bin = BinRates { from_tokens: 8, human: 2000, machine: 500, detected: vec![240, 340, 420, 480] };
+        let bin = BinRates { from_tokens: 8, human: 2000, few_shot: false, machine: 500, detected: vec![240, 340, 420, 480] };
         let settings = Settings { max_keys: 16, dedup_window: 0, ..Settings::default() };
         let reference = Reference::new(vec![bin]).unwrap();
         Plan { settings, reference, share, onset: 100, length: 400, runs: 20, seed: 1 }

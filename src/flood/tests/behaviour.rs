@@ -211,7 +211,13 @@ fn settings_and_references_that_cannot_be_meant_are_refused() {
     assert_eq!(with(&|s| s.clear_share = Some(0.)), Err("clear_share"));
     assert_eq!(with(&|s| s.alpha = 0.), Err("alpha"));
     assert_eq!(with(&|s| s.max_keys = 2), Err("max_keys"));
-    let bin = |from_tokens, human, detected: [usize; 4]| BinRates { from_tokens, human, machine: 10, detected: detected.to_vec() };
+    let bin = |from_tokens, human, detected: [usize; 4]| BinRates {
+        from_tokens,
+        human,
+        few_shot: false,
+        machine: 10,
+        detected: detected.to_vec(),
+    };
     assert_eq!(Reference::new(Vec::new()), Err(ReferenceError::Empty));
     assert_eq!(Reference::new(vec![bin(8, 0, [0; 4])]), Err(ReferenceError::Bin(0)));
     assert_eq!(Reference::new(vec![bin(8, 9, [0; 4]), bin(8, 9, [0; 4])]), Err(ReferenceError::Bin(1)));

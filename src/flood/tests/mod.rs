@@ -51,7 +51,7 @@ pub(super) fn document(streams: &[&str], id: Option<&str>) -> Document {
 /// A reference of one bin from 8 tokens on, with machine texts found with probability q^`gamma` at level q.
 pub(super) fn reference(human: usize, machine: usize, gamma: f64) -> Reference {
     let detected = LEVELS.iter().map(|q| (q.powf(gamma) * machine as f64).round() as usize).collect();
-    Reference::new(vec![BinRates { from_tokens: 8, human, machine, detected }]).unwrap()
+    Reference::new(vec![BinRates { from_tokens: 8, human, few_shot: false, machine, detected }]).unwrap()
 }
 
 /// A calibration that was really drawn: human scores are uniform, and a machine text's score is above that of a share q of humans with
@@ -74,7 +74,8 @@ impl Drawn {
     }
 
     pub(super) fn reference(&self) -> Reference {
-        let bin = BinRates { from_tokens: 8, human: self.human.len(), machine: self.machine, detected: self.detected.clone() };
+        let bin =
+            BinRates { from_tokens: 8, human: self.human.len(), few_shot: false, machine: self.machine, detected: self.detected.clone() };
         Reference::new(vec![bin]).unwrap()
     }
 

@@ -68,7 +68,7 @@ function route(path, method, operation) {
   const box = element("details"), head = element("summary"), inside = element("div");
   head.append(element("span", method.toUpperCase(), "method"), element("code", path), element("span", `  ${operation.summary || ""}`, "quiet"));
   if (operation.description) inside.append(prose("p", operation.description));
-  const parameters = (operation.parameters || []).map((p) => [`?${p.name}`, type(p.schema), p.description]);
+  const parameters = (operation.parameters || []).map((p) => [p.in === "query" ? `?${p.name}` : p.name, type(p.schema), p.description]);
   const answers = Object.entries(operation.responses || {}).map(([status, r]) => [status, Object.values(r.content || {}).map((c) => type(c.schema)).join(), r.description]);
   inside.append(table([...parameters, ...answers]));
   let input;

@@ -136,8 +136,8 @@ async fn a_text_alone_and_in_a_list_are_answered_byte_for_byte_alike() {
 #[tokio::test]
 async fn unknown_paths_and_methods_say_what_there_is() {
     let router = usual().await;
-    let message = refused(&router, get("/v1/streams"), 404, "not_found").await;
-    assert!(message.contains("/v1/streams") && message.contains("POST /v1/assess"), "{message}");
+    let message = refused(&router, get("/v1/colours"), 404, "not_found").await;
+    assert!(message.contains("/v1/colours") && message.contains("POST /v1/assess"), "{message}");
     refused(&router, get("/v1/assess"), 405, "method_not_allowed").await;
     let response = router.oneshot(get("/v1/assess")).await.unwrap();
     assert_eq!(response.headers()["allow"], "POST");

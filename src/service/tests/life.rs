@@ -135,7 +135,7 @@ fn shutdown_waits_no_longer_than_it_was_told_to() {
 fn a_worker_that_dies_ends_the_service() {
     struct Broken;
     impl Observer for Broken {
-        fn observe(&mut self, _document: &Document, _assessment: &Assessment) {
+        fn observe(&mut self, _batch: &[(&Document, &Assessment)]) -> Result<Vec<Vec<StreamStatus>>, ApiError> {
             panic!("planted");
         }
     }

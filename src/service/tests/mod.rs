@@ -11,6 +11,7 @@ use super::{
 use crate::{
     calibration::Calibration,
     detector::{Detector, Options},
+    flood::StreamStatus,
     model::{Fake, ModelError, ModelInfo, Scorer, TokenScores, Tokens},
     text::Document,
     verdict::Assessment,
@@ -26,6 +27,7 @@ use serde_json::{Value, json};
 use std::sync::{Arc, Mutex, mpsc};
 use tower::ServiceExt;
 
+mod floods;
 mod http;
 mod life;
 mod parsers;
@@ -33,6 +35,7 @@ mod queueing;
 mod shapes;
 mod sockets;
 mod streams;
+mod webhooks;
 
 /// A text that the fake can score: 40 tokens.
 pub(super) const TEXT: &str = "the quick brown fox jumps over lazy dogs";
@@ -97,8 +100,9 @@ pub(super) fn gated() -> (tokio::sync::mpsc::UnboundedReceiver<usize>, mpsc::Sen
 pub(super) struct Notes(pub(super) Arc<Mutex<Vec<String>>>);
 
 impl Observer for Notes {
-    fn observe(&mut self, document: &Document, _assessment: &Assessment) {
-        self.0.lock().unwrap().push(document.text.clone());
+    fn observe(&mut self, batch: &[(&Document, &Assessment)]) -> Result<Vec<Vec<StreamStatus>>, ApiError> {
+        self.0.lock().unwrap().extend(batch.iter().map(|(document, _)| document.text.clone()));
+        Ok(vec![Vec::new(); batch.len()])
     }
 }
 

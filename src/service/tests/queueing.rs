@@ -94,7 +94,7 @@ async fn what_waits_becomes_one_batch() {
 async fn a_dead_worker_is_an_error_and_no_hang() {
     struct Broken;
     impl Observer for Broken {
-        fn observe(&mut self, _document: &Document, _assessment: &Assessment) {
+        fn observe(&mut self, _batch: &[(&Document, &Assessment)]) -> Result<Vec<Vec<StreamStatus>>, ApiError> {
             panic!("planted");
         }
     }

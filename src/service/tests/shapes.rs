@@ -13,7 +13,8 @@ fn documented(api: &Value, name: &str) -> BTreeSet<String> {
 
 #[tokio::test]
 async fn the_documented_shapes_are_the_real_ones() {
-    let router = usual().await;
+    let folder = tempfile::tempdir().unwrap();
+    let (router, _, _) = super::floods::watched(Settings::default(), Some(&folder.path().join("state"))).await;
     let (_, api) = call(&router, get("/openapi.json")).await;
     let mut document = json!({"text": TEXT, "id": "a", "stream": "b"});
     let (_, mut scored) = call(&router, post("/v1/assess?tokens=true", document.to_string())).await;
@@ -25,6 +26,19 @@ async fn the_documented_shapes_are_the_real_ones() {
     assert_eq!(keys(&scored["statistics"]["rank_fractions"]), documented(&api, "RankFractions"));
     assert_eq!(keys(&scored["normalization"]), documented(&api, "Normalization"));
     assert_eq!(keys(&scored["token_scores"][0]), documented(&api, "TokenScore"));
+    let stream = &scored["streams"][0];
+    assert_eq!(keys(stream), documented(&api, "StreamStatus"));
+    assert_eq!(keys(&stream["share"]), documented(&api, "Share"));
+    assert_eq!(keys(&stream["rate"]), documented(&api, "Rate"));
+    assert_eq!(keys(&call(&router, get("/v1/streams?limit=1")).await.1), documented(&api, "StreamPage"));
+    super::floods::send(&router, ("busy", super::floods::MACHINE), 0..60).await;
+    let (_, alarms) = call(&router, get("/v1/alarms")).await;
+    assert_eq!(keys(&alarms), documented(&api, "AlarmList"));
+    assert_eq!(keys(&alarms["alarms"][0]), documented(&api, "Alarm"));
+    assert_eq!(keys(&alarms["alarms"][0]["severity"]), documented(&api, "Severity"));
+    let correction = json!({"id": "a", "text": "b", "label": "human"}).to_string();
+    assert_eq!(keys(&call(&router, post("/v1/feedback", correction)).await.1), documented(&api, "FeedbackAnswer"));
+    assert_eq!(keys(&call(&router, get("/v1/feedback")).await.1), documented(&api, "Correction"));
     let (_, model) = call(&router, get("/v1/model")).await;
     assert_eq!(keys(&model), documented(&api, "ModelAnswer"));
     assert_eq!(keys(&model["model"]), documented(&api, "Model"));
@@ -45,12 +59,13 @@ async fn every_documented_route_is_routed_and_every_reference_leads_somewhere() 
     let (_, api) = call(&router, get("/openapi.json")).await;
     for (path, methods) in api["paths"].as_object().unwrap() {
         for method in methods.as_object().unwrap().keys() {
-            let request = Request::builder().method(method.to_uppercase().as_str()).uri(path).body(Body::empty()).unwrap();
+            let request =
+                Request::builder().method(method.to_uppercase().as_str()).uri(path.replace("{key}", "a")).body(Body::empty()).unwrap();
             let status = router.clone().oneshot(request).await.unwrap().status();
             assert!(![StatusCode::NOT_FOUND, StatusCode::METHOD_NOT_ALLOWED].contains(&status), "{method} {path}: {status}");
         }
     }
-    assert_eq!(keys(&api["paths"]).len(), 7);
+    assert_eq!(keys(&api["paths"]).len(), 11);
     let text = api.to_string();
     for reference in text.split("\"#/components/schemas/").skip(1).map(|rest| rest.split('"').next().unwrap()) {
         assert!(api["components"]["schemas"].get(reference).is_some(), "{reference} is not described");

@@ -33,6 +33,9 @@ pub(super) struct Characters<'a> {
     removed: Normalization,
 }
 
+/// Characters that are looked at to find the next visible one.
+const LOOK_AHEAD: usize = 8;
+
 const ZERO_WIDTH_NON_JOINER: char = '\u{200C}';
 const ZERO_WIDTH_JOINER: char = '\u{200D}';
 
@@ -124,7 +127,9 @@ impl<'a> Characters<'a> {
 
     /// Whether an invisible character is part of how an emoji or a word is written.
     fn is_needed(&mut self, c: char, rest: &str) -> bool {
-        let next = rest.chars().next().unwrap_or(' ');
+        // Invisible characters put between the parts of an emoji go, and must not take the emoji with them. The look ahead is bounded,
+        // so that a million of them cost no more than a million looks.
+        let next = rest.chars().take(LOOK_AHEAD).find(|&c| !is_invisible(c)).unwrap_or(' ');
         match c {
             ZERO_WIDTH_JOINER if is_pictographic(self.last) || is_variation_selector(self.last) => is_pictographic(next),
             ZERO_WIDTH_JOINER | ZERO_WIDTH_NON_JOINER => is_joining(self.base) && is_joining(next) && !is_invisible(next),

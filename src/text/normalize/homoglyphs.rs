@@ -67,6 +67,8 @@ struct Word {
     latin_lookalikes: u32,
     foreign_lookalikes: u32,
     greek_lookalikes: u32,
+    /// Of these, the capitals: as symbols they would be read as Latin letters, so nobody uses them as symbols.
+    greek_capitals: u32,
     foreign: u32,
 }
 
@@ -84,7 +86,9 @@ impl Word {
             (_, true) => self.foreign_lookalikes += 1,
             (_, false) => self.foreign += 1,
         }
-        self.greek_lookalikes += u32::from(script == Script::Greek && lookalike(c).is_some());
+        let greek = script == Script::Greek && lookalike(c).is_some();
+        self.greek_lookalikes += u32::from(greek);
+        self.greek_capitals += u32::from(greek && c.is_uppercase());
         self.lowercase += u32::from(script == Script::Latin && c.is_lowercase());
     }
 
@@ -95,7 +99,7 @@ impl Word {
     /// Greek letters are symbols in English texts (`α = 0.05`, `TNFα`, `Lyα`): such a word alone shows nothing.
     fn may_be_symbol(&self) -> bool {
         let letters = self.latin() + self.foreign_lookalikes + self.foreign;
-        self.greek_lookalikes > 0 && (self.lowercase == 0 || letters <= 3)
+        self.greek_lookalikes > 0 && (self.lowercase == 0 || (letters <= 3 && self.greek_capitals == 0))
     }
 }
 

@@ -1,0 +1,133 @@
+//! The rows of a job's inputs for other work than scoring: one document after the other, in order, one in memory at a time.
+//! Takes the inputs, format, field names and limits of a [`Job`]; its output is not looked at.
+
+use super::{
+    BatchError, Job, RowError,
+    input::{self, Plan},
+    reader::{Row, Rows},
+};
+use crate::text::Document;
+use serde_json::{Map, Value};
+use std::sync::atomic::Ordering;
+
+/// One row of an input.
+#[derive(Debug)]
+pub struct Read {
+    /// The input's name.
+    pub input: String,
+    /// Line or row of the input, from 1.
+    pub line: u64,
+    /// The sender's id, where it could be read.
+    pub id: Option<String>,
+    /// The document, or why there is none.
+    pub content: Result<Document, RowError>,
+    /// All fields of the row as they were sent; empty where the input is no JSONL.
+    pub fields: Map<String, Value>,
+}
+
+/// Reads rows.
+pub struct Documents {
+    plan: Plan,
+    /// Number of the input in work.
+    source: usize,
+    rows: Option<Box<dyn Rows>>,
+}
+
+/// The documents of a job's inputs. All inputs are checked before the first is read.
+///
+/// # Errors
+/// As a run of the job; while reading, an input that cannot be opened or is damaged ends the rows.
+pub fn documents(job: &Job) -> Result<Documents, BatchError> {
+    Ok(Documents { plan: input::check(job)?, source: 0, rows: None })
+}
+
+impl Documents {
+    /// Bytes of the inputs read so far, and bytes of all of them; `None` where one is a pipe.
+    pub fn bytes(&self) -> (u64, Option<u64>) {
+        (self.plan.bytes_read.load(Ordering::Relaxed), self.plan.total_bytes)
+    }
+
+    fn fail(&mut self, error: BatchError) -> Option<Result<Read, BatchError>> {
+        self.source = self.plan.sources.len();
+        self.rows = None;
+        Some(Err(error))
+    }
+}
+
+impl Iterator for Documents {
+    type Item = Result<Read, BatchError>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        loop {
+            let source = self.plan.sources.get(self.source)?;
+            let rows = match &mut self.rows {
+                Some(rows) => rows,
+                none => match source.open(self.plan.bytes_read.clone()) {
+                    Ok(rows) => none.insert(rows),
+                    Err(error) => return self.fail(error),
+                },
+            };
+            match rows.next() {
+                Ok(Some(row)) => {
+                    let json = rows.json().and_then(|json| serde_json::from_slice(json).ok());
+                    return Some(Ok(read(row, &source.recipe.name, json.unwrap_or_default())));
+                }
+                Ok(None) => {
+                    self.rows = None;
+                    self.source += 1;
+                }
+                Err(reason) => {
+                    let damaged = BatchError::Damaged { path: source.recipe.name.clone(), line: rows.line(), reason };
+                    return self.fail(damaged);
+                }
+            }
+        }
+    }
+}
+
+fn read(row: Row, input: &str, fields: Map<String, Value>) -> Read {
+    let (id, content) = match row.content {
+        Ok(document) => (document.id.clone(), Ok(document)),
+        Err(bad) => (bad.id, Err(bad.error)),
+    };
+    Read { input: input.to_owned(), line: row.line, id, content, fields }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::batch::{Input, InputFormat};
+
+    #[test]
+    fn rows_of_all_inputs_come_in_order_with_their_fields() {
+        let folder = tempfile::tempdir().unwrap();
+        let write = |name: &str, text: &str| {
+            let path = folder.path().join(name);
+            std::fs::write(&path, text).unwrap();
+            Input::Path(path)
+        };
+        let inputs = vec![
+            write("a.jsonl", "{\"id\":7,\"text\":\"one\",\"label\":\"human\"}\n\n{\"id\":\"x\"}\n{\"text\":\"caf\\u00e9\"}"),
+            write("b.csv", "text,id\ntwo,b\n"),
+            write("c.txt", "three\nlines"),
+        ];
+        let job = Job { inputs, ..Job::default() };
+        let rows: Vec<Read> = documents(&job).unwrap().map(Result::unwrap).collect();
+        let texts: Vec<_> = rows.iter().map(|row| row.content.as_ref().map_or_else(|e| e.code, |d| d.text.as_str())).collect();
+        assert_eq!(texts, ["one", "missing_field", "caf\u{e9}", "two", "three\nlines"]);
+        assert_eq!(rows[0].fields["label"], "human");
+        assert_eq!((rows[1].line, rows[1].id.as_deref()), (3, Some("x")));
+        assert!(rows[3].fields.is_empty() && rows[3].input.ends_with("b.csv"));
+    }
+
+    #[test]
+    fn a_damaged_input_ends_the_rows() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("a.csv");
+        std::fs::write(&path, "text\none\n\"two").unwrap();
+        let job = Job { inputs: vec![Input::Path(path)], input_format: Some(InputFormat::Csv), ..Job::default() };
+        let rows: Vec<_> = documents(&job).unwrap().collect();
+        assert!(rows.iter().filter(|row| row.is_err()).count() <= 1 && !rows.is_empty());
+        assert!(documents(&Job::default()).is_err());
+    }
+}
