@@ -207,8 +207,8 @@ mod tests {
     #[test]
     fn prompts_are_lines_or_rows() {
         let (_folder, path) = with("\u{FEFF}first one\n\n  second\r\n");
-        let texts: Vec<_> = prompts(&path).unwrap().into_iter().map(|p| p.text).collect();
-        assert_eq!(texts, ["first one", "  second"]);
+        let lines: Vec<_> = prompts(&path).unwrap().into_iter().map(|p| p.text).collect();
+        assert_eq!(lines, ["first one", "  second"]);
         let (_folder, path) = with("{\"prompt\":\"a\",\"text\":\"b\",\"pair\":\"p\",\"domain\":\"d\"}\n{\"text\":\"b\"}\n");
         let rows = prompts(&path).unwrap();
         assert_eq!(rows[0], Prompt { text: "a".into(), pair: Some("p".into()), domain: Some("d".into()), like: None });
