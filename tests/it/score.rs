@@ -132,7 +132,7 @@ fn row(i: usize) -> String {
         By working together and sharing our ideas, we can create a welcoming environment for everyone, and grow together as a community.";
     let human = "Went past the old chandlery again on Tuesday, the one Dad swore blind sold him a left-handed sextant in '74, and of course \
         it's a vape shop now. Two lads out front, neither knew what a sextant was.";
-    let text = if i > 20 && i % 4 > 0 { machine } else { human };
+    let text = if i > 20 && !i.is_multiple_of(4) { machine } else { human };
     let time = format!("2026-01-31T12:{:02}:00Z", i % 60);
     format!("{}\n", serde_json::json!({"id": i, "forum": format!("f{}", i % 2), "text": format!("{text} {i}"), "time": time}))
 }
