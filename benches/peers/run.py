@@ -153,6 +153,17 @@ def prepare(args):
         args.tokens = sum(len(tokenizer.encode(json.loads(line)["text"]).ids) for line in f)
 
 
+def chosen(args, contestants):
+    """The contestants that `--only` names, by default all; ends the benchmark where one cannot run."""
+    names = args.only.split(",") if args.only else list(contestants)
+    for name in names:
+        if name not in contestants:
+            sys.exit(f"`{name}` is no contestant: {', '.join(contestants)}")
+    if any(contestants[name][0] == "highwater" for name in names) and not os.path.exists(args.binary):
+        sys.exit(f"{args.binary} is not there: run `make build` first")
+    return names
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--rounds", type=int, default=5)
@@ -163,12 +174,7 @@ def main():
     parser.add_argument("--binary", default=os.path.join(ROOT, "target", "release", "highwater"))
     parser.add_argument("--json", help="file to write every measurement to")
     args = parser.parse_args()
-    names = args.only.split(",") if args.only else list(CONTESTANTS)
-    for name in names:
-        if name not in CONTESTANTS:
-            sys.exit(f"`{name}` is no contestant: {', '.join(CONTESTANTS)}")
-    if any(CONTESTANTS[name][0] == "highwater" for name in names) and not os.path.exists(args.binary):
-        sys.exit(f"{args.binary} is not there: run `make build` first")
+    names = chosen(args, CONTESTANTS)
     prepare(args)
     print(f"{machine()}; {args.threads} threads; {args.documents} texts, {args.tokens} tokens; {args.model}")
     rows = {name: [] for name in names}

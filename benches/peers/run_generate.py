@@ -11,7 +11,7 @@ import json
 import os
 import sys
 
-from run import FOLDER, HERE, MALLOC, ROOT, machine, reported, spread, timed
+from run import FOLDER, HERE, MALLOC, ROOT, chosen, machine, reported, spread, timed
 from statistics import median
 
 CONTESTANTS = {
@@ -88,12 +88,7 @@ def main():
     parser.add_argument("--binary", default=os.path.join(ROOT, "target", "release", "highwater"))
     parser.add_argument("--json", help="file to write every measurement to")
     args = parser.parse_args()
-    names = args.only.split(",") if args.only else list(CONTESTANTS)
-    for name in names:
-        if name not in CONTESTANTS:
-            sys.exit(f"`{name}` is no contestant: {', '.join(CONTESTANTS)}")
-    if any(CONTESTANTS[name][0] == "highwater" for name in names) and not os.path.exists(args.binary):
-        sys.exit(f"{args.binary} is not there: run `make build` first")
+    names = chosen(args, CONTESTANTS)
     from random_gpt2 import ensure
 
     os.makedirs(FOLDER, exist_ok=True)

@@ -40,7 +40,7 @@ pub struct Order {
 /// How long texts are, in tokens.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Length {
-    /// At most so many after the prompt; the model may end them before.
+    /// At most so many after the prompt; the model may end them before, but not at once.
     UpTo(usize),
     /// As the human text that the prompt was taken from.
     LikeHuman,
@@ -202,7 +202,7 @@ impl Order {
     fn length_of(&self, number: u64, prompt: &Read) -> (usize, usize) {
         let exactly = |n: usize| (n.max(1), n.max(1));
         match &self.length {
-            Length::UpTo(most) => (0, *most),
+            Length::UpTo(most) => (1, *most),
             Length::LikeHuman => exactly(prompt.human.saturating_sub(prompt.ids.len())),
             Length::Drawn(lengths) => {
                 let drawn = Random::new(self.writing.seed, LENGTHS | number).below(lengths.len());

@@ -4,6 +4,9 @@ use super::attack::Names;
 use clap::{ArgAction, Args, Parser, Subcommand, ValueHint, builder::BoolishValueParser};
 use std::path::PathBuf;
 
+mod generate;
+pub(super) use generate::Generate;
+
 /// Tells which texts a language model probably wrote.
 ///
 /// Highwater reads each text with a GPT-2 model and asks how predictable it is. Text by machines is often more predictable than text
@@ -80,6 +83,7 @@ pub(super) enum Command {
     Serve(Serve),
     Evaluate(Evaluate),
     Calibrate(Calibrate),
+    Generate(Box<Generate>),
     Attack(Attack),
     Simulate(super::simulate::Simulate),
     /// Show the model in use

@@ -9,6 +9,7 @@ mod evaluate;
 mod explain;
 mod floods;
 mod folds;
+mod generate;
 mod join;
 mod model;
 mod progress;
@@ -17,7 +18,7 @@ mod serve;
 mod settings;
 mod simulate;
 
-use crate::{batch::BatchError, config::Faults, detector::DetectorError};
+use crate::{adversary::AdversaryError, batch::BatchError, config::Faults, detector::DetectorError};
 use args::{Cli, Command, Common, Completions, Model};
 use clap::{ArgMatches, CommandFactory, FromArgMatches, parser::ValueSource};
 use std::{
@@ -98,6 +99,7 @@ fn dispatch(cli: Cli, matches: &ArgMatches) -> anyhow::Result<Outcome> {
         Command::Serve(_) => serve::run(&cli.common, matches),
         Command::Evaluate(args) => evaluate::run(&args, &cli.common, matches),
         Command::Calibrate(args) => calibrate::run(&args, &cli.common, matches),
+        Command::Generate(args) => generate::run(&args, &cli.common, matches),
         Command::Attack(args) => attack::run(&args, &cli.common, matches),
         Command::Simulate(args) => simulate::run(&args, &cli.common, matches),
         Command::Model(Model::Info { json }) => model::info(json, &cli.common, matches),
@@ -161,7 +163,11 @@ fn reader_has_gone(error: &anyhow::Error) -> bool {
 fn was_refused(error: &anyhow::Error) -> bool {
     error.chain().any(|cause| {
         let other_model = matches!(cause.downcast_ref(), Some(DetectorError::OtherModel { .. }));
-        other_model || cause.is::<Refused>() || cause.is::<Faults>() || cause.downcast_ref().is_some_and(BatchError::refused)
+        other_model
+            || cause.is::<Refused>()
+            || cause.is::<Faults>()
+            || cause.downcast_ref().is_some_and(BatchError::refused)
+            || cause.downcast_ref().is_some_and(AdversaryError::refused)
     })
 }
 

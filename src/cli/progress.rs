@@ -1,6 +1,9 @@
 //! How far a run is, for people: a bar on standard error where it is a terminal, and Ctrl-C.
 
-use crate::batch::{Progress, Watch};
+use crate::{
+    adversary,
+    batch::{Progress, Watch},
+};
 use anyhow::Context;
 use indicatif::{ProgressBar, ProgressStyle};
 use std::{
@@ -27,6 +30,28 @@ impl Bar {
         Ok(Self { bar, since: Instant::now(), stop: stop_on_ctrl_c()? })
     }
 
+    /// From now on a bar of so many steps instead of a spinner.
+    fn counting(&self, total: u64) {
+        if self.bar.length() != Some(total) {
+            self.bar.set_length(total);
+            // The template is fixed and holds; a wrong one would only leave the spinner.
+            if let Ok(style) = ProgressStyle::with_template("{wide_bar} {percent:>3}%  {msg}  {eta_precise} left") {
+                self.bar.set_style(style);
+            }
+        }
+    }
+
+    /// One step more of so many.
+    pub(super) fn step(&self, total: u64) {
+        self.counting(total);
+        self.bar.inc(1);
+    }
+
+    /// Whether Ctrl-C was pressed.
+    pub(super) fn stopped(&self) -> bool {
+        self.stop.load(Ordering::Relaxed)
+    }
+
     /// Takes the bar away; gives the seconds since its start.
     pub(super) fn end(&self) -> f64 {
         self.bar.finish_and_clear();
@@ -39,22 +64,37 @@ impl Watch for Bar {
         if self.bar.is_hidden() {
             return;
         }
-        if let Some(total) = progress.total_bytes
-            && self.bar.length() != Some(total)
-        {
-            self.bar.set_length(total);
-            // The template is fixed and holds; a wrong one would only leave the spinner.
-            if let Ok(style) = ProgressStyle::with_template("{wide_bar} {percent:>3}%  {msg}  {eta_precise} left") {
-                self.bar.set_style(style);
-            }
+        if let Some(total) = progress.total_bytes {
+            self.counting(total);
         }
         self.bar.set_position(progress.bytes_read);
         self.bar.set_message(rates(progress, self.since.elapsed().as_secs_f64()));
     }
 
     fn cancelled(&self) -> bool {
-        self.stop.load(Ordering::Relaxed)
+        self.stopped()
     }
+}
+
+impl adversary::Watch for Bar {
+    fn progress(&self, progress: &adversary::Progress) {
+        if self.bar.is_hidden() {
+            return;
+        }
+        self.counting(progress.total);
+        self.bar.set_position(progress.resumed + progress.texts);
+        self.bar.set_message(written(progress, self.since.elapsed().as_secs_f64()));
+    }
+
+    fn cancelled(&self) -> bool {
+        self.stopped()
+    }
+}
+
+/// Texts written so far and how fast they come.
+pub(super) fn written(progress: &adversary::Progress, seconds: f64) -> String {
+    let rate = if seconds > 0. { progress.tokens as f64 / seconds } else { 0. };
+    format!("{} texts, {rate:.0} tokens/s", progress.resumed + progress.texts)
 }
 
 /// Documents so far and how fast they go.

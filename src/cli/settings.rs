@@ -171,11 +171,11 @@ fn rate(s: &str) -> Result<f64, String> {
     s.parse().ok().filter(inside).ok_or_else(|| format!("`{s}` is no rate above 0 and below 1, such as 0.01"))
 }
 
-fn whole(s: &str, most: usize) -> Result<usize, String> {
+pub(super) fn whole(s: &str, most: usize) -> Result<usize, String> {
     s.parse().ok().filter(|n| *n <= most).ok_or_else(|| format!("`{s}` is no whole number from 0 to {most}"))
 }
 
-fn on_off(s: &str) -> Result<bool, String> {
+pub(super) fn on_off(s: &str) -> Result<bool, String> {
     match s.to_ascii_lowercase().as_str() {
         "on" | "true" | "yes" | "1" => Ok(true),
         "off" | "false" | "no" | "0" => Ok(false),

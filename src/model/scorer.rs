@@ -79,8 +79,18 @@ impl Choice {
     }
 }
 
-/// Loads as `options` say. `--device auto` tries CUDA where the library was built for it, and says what it took.
+/// Loads as `options` say.
 pub(crate) fn load(options: &LoadOptions) -> Result<Gpt2, ModelError> {
+    let (checkpoint, sessions, info) = open(options, start)?;
+    Ok(Gpt2::new(checkpoint, sessions, info, options))
+}
+
+/// Opens a checkpoint and starts it on the device that `options` name; `auto` takes CUDA where the library was built for it and it
+/// starts, else the CPU, and says what it took.
+pub(super) fn open<T>(
+    options: &LoadOptions,
+    start: impl Fn(&Environment, &Checkpoint, &Choice, &LoadOptions) -> Result<(T, ModelInfo), ModelError>,
+) -> Result<(Checkpoint, T, ModelInfo), ModelError> {
     if options.device != Device::Auto {
         Choice::of(options.device, options.precision)?;
     }
@@ -93,21 +103,16 @@ pub(crate) fn load(options: &LoadOptions) -> Result<Gpt2, ModelError> {
         }
         start(&environment, &checkpoint, &choice, options)
     };
-    let (sessions, mut info) = on_a_device(&library, options, on)?;
-    info.runtime = runtime::version(&library);
-    Ok(Gpt2::new(checkpoint, sessions, info, options))
-}
-
-/// Starts on the device that `options` name; for `auto` on CUDA where the library was built for it and it starts, else on the CPU.
-pub(super) fn on_a_device<T>(library: &Path, options: &LoadOptions, on: impl Fn(Device) -> Result<T, ModelError>) -> Result<T, ModelError> {
-    match options.device {
-        Device::Auto if options.precision != Precision::Int8 && runtime::built_for_cuda(library) => on(Device::Cuda(0)).or_else(|e| {
+    let (started, mut info) = match options.device {
+        Device::Auto if options.precision != Precision::Int8 && runtime::built_for_cuda(&library) => on(Device::Cuda(0)).or_else(|e| {
             tracing::warn!("CUDA cannot be used, running on the CPU: {e}");
             on(Device::Cpu)
         }),
         Device::Auto => on(Device::Cpu),
         device => on(device),
-    }
+    }?;
+    info.runtime = runtime::version(&library);
+    Ok((checkpoint, started, info))
 }
 
 /// Converts the weights, writes the graph and starts one session for each worker.

@@ -157,6 +157,8 @@ proptest! {
         let text = format!("This was said of it. {text}");
         let plain = normalize(&text, true).text;
         for attack in [Attack::Homoglyph, Attack::Whitespace, Attack::ZeroWidthSpace] {
+            // one capital alone, such as a chi, may be a symbol: it is taken for a disguise where others are
+            let share = if attack == Attack::Homoglyph { share.max(0.5) } else { share };
             let hidden = attacked(attack, &text, share, seed);
             prop_assert_eq!(&normalize(&hidden, true).text, &plain, "{}", attack);
         }

@@ -3,10 +3,10 @@
 //! On the CPU the keys and values stay in our own [`cache`]; elsewhere ([`plain`]) they go through the graph. Both give the same logits.
 
 use super::{
-    Device, Generator, LoadOptions, ModelError, ModelInfo, Step, Tokens,
+    Generator, LoadOptions, ModelError, ModelInfo, Step, Tokens,
     checkpoint::Checkpoint,
     convert::{self, Prepared},
-    graph, runtime,
+    graph,
     scorer::{self, Choice},
     tokenizer::Bpe,
 };
@@ -42,19 +42,9 @@ enum Engine {
     Plain(Box<Plain>),
 }
 
-/// Loads as `options` say; the choice of the device is the scorer's.
+/// Loads as `options` say, on the device that the scorer would take.
 pub(crate) fn load(options: &LoadOptions) -> Result<Gpt2Generator, ModelError> {
-    let (library, environment) = runtime::environment(options.onnxruntime.as_deref(), options.device != Device::Cpu)?;
-    let checkpoint = Checkpoint::open(&options.source, options.branches.as_deref())?;
-    let on = |device| {
-        let choice = Choice::of(device, options.precision)?;
-        if choice.cuda.is_some() {
-            runtime::load_cuda(&library)?;
-        }
-        start(&environment, &checkpoint, &choice, options)
-    };
-    let (engine, mut info) = scorer::on_a_device(&library, options, on)?;
-    info.runtime = runtime::version(&library);
+    let (checkpoint, engine, info) = scorer::open(options, start)?;
     Ok(Gpt2Generator::new(checkpoint, engine, info))
 }
 
@@ -69,12 +59,12 @@ fn start(
     let info = scorer::info(checkpoint, choice);
     let config = &checkpoint.config;
     if !choice.flavour.own_operators() {
-        let session = session(environment, checkpoint, choice, &prepared, None)?;
+        let session = session(environment, checkpoint, (choice, &prepared), None)?;
         let plain = Plain::new(session, config, choice).map_err(|e| ModelError::Run(e.to_string()))?;
         return Ok((Engine::Plain(Box::new(plain)), info));
     }
     let cache = Arc::new(Mutex::new(Cache::new(config.layers, config.heads, config.width / config.heads)));
-    let session = session(environment, checkpoint, choice, &prepared, Some((&cache, scorer::threads(options.threads))))?;
+    let session = session(environment, checkpoint, (choice, &prepared), Some((&cache, scorer::threads(options.threads))))?;
     Ok((Engine::Own { session, cache }, info))
 }
 
@@ -213,8 +203,7 @@ fn run(session: &mut Session, steps: &[Step<'_>], lengths: &[usize], logits: &mu
 fn session(
     environment: &Environment,
     checkpoint: &Checkpoint,
-    choice: &Choice,
-    prepared: &Prepared,
+    (choice, prepared): (&Choice, &Prepared),
     own: Option<(&Arc<Mutex<Cache>>, usize)>,
 ) -> Result<Session, ModelError> {
     let fault = |e: &dyn std::fmt::Display| ModelError::Session { model: checkpoint.name.clone(), message: e.to_string() };

@@ -1,7 +1,7 @@
 //! The decoding graphs against the scorer, against one another, and against themselves in other portions and other company.
 
 use super::*;
-use crate::model::{LoadOptions, ModelSource, Precision, Scorer, TokenScores, graph::Flavour, rowmath};
+use crate::model::{Device, LoadOptions, ModelSource, Precision, Scorer, TokenScores, graph::Flavour, rowmath, runtime};
 use std::path::PathBuf;
 
 /// Nats between graphs that sum in another order.

@@ -109,3 +109,16 @@ fn requests_keep_their_distance() {
     assert_eq!(clock.waits(), [2., 2.]);
     server.join().unwrap();
 }
+
+proptest::proptest! {
+    #[test]
+    fn any_answer_is_read_alike_whole_and_in_pieces(
+        kind in 0_u8..8,
+        parts in proptest::collection::vec(proptest::sample::select(vec![
+            "data: ", "{\"choices\":[{", "\"text\":\"é\"", "\"delta\":{\"content\":\"x\"}", "\"finish_reason\":\"stop\"", "}]}", ",", "\n", "\n\n",
+            "\r", "[DONE]", "\"error\":1", "null", ":",
+        ]), 0..20),
+    ) {
+        parse_any(&[&[kind], parts.concat().as_bytes()].concat());
+    }
+}

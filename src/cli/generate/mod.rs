@@ -1,0 +1,107 @@
+//! `highwater generate`: prompts to a corpus of machine text, or human and machine texts to a timed flood.
+
+mod choices;
+mod flood;
+
+use super::{
+    Outcome, Refused,
+    args::{Common, Generate},
+    chatty,
+    progress::{Bar, written},
+    settings::{Setup, layers},
+};
+use crate::{
+    adversary::{self, Format, Length, Order, Prompt, Summary},
+    model::{self, Generator},
+};
+use choices::Choices;
+use clap::ArgMatches;
+use std::{
+    fs::File,
+    io::{self, Write},
+    path::Path,
+};
+
+/// Tokens to write where nobody said how many.
+const LENGTH: usize = 256;
+
+pub(super) fn run(args: &Generate, common: &Common, matches: &ArgMatches) -> anyhow::Result<Outcome> {
+    let mut merge = layers(matches, common)?;
+    let setup = Setup::take(&mut merge);
+    let choices = Choices::take(args, &mut merge);
+    merge.finish()?;
+    if choices.flood.is_some() {
+        return flood::run(args, &choices, &setup);
+    }
+    let prompts = prompts(args, &choices)?;
+    let texts = choices.texts.unwrap_or(prompts.len().max(1) as u64);
+    if !choices.draws() && texts > prompts.len().max(1) as u64 {
+        let told = format!("{texts} texts from {} would repeat: --greedy and --beams write the same again", count(prompts.len()));
+        return Err(Refused(told).into());
+    }
+    let mut generator = model::load_generator(&setup.load)?;
+    let order = order(args, &choices, prompts, &*generator)?;
+    let order = Order { texts, ..order };
+    let bar = Bar::start(chatty())?;
+    let result = adversary::run(&order, &choices.output, &mut *generator, &bar);
+    let seconds = bar.end();
+    let summary = result?;
+    if chatty() {
+        writeln!(io::stderr(), "{}", tell(&summary, &choices.output, seconds))?;
+    }
+    Ok(if summary.cancelled { Outcome::Stopped } else { Outcome::Done })
+}
+
+fn count(prompts: usize) -> String {
+    if prompts < 2 { "one prompt".to_owned() } else { format!("{prompts} prompts") }
+}
+
+/// What texts begin with.
+fn prompts(args: &Generate, choices: &Choices) -> anyhow::Result<Vec<Prompt>> {
+    if let Some(path) = &args.prompts {
+        return Ok(adversary::prompts(path)?);
+    }
+    if let (Some(path), Some(words)) = (&args.humans, choices.prompt_words) {
+        return Ok(adversary::first_words(path, adversary::humans(path)?, words)?);
+    }
+    Ok(args.prompt.iter().map(|text| Prompt { text: text.clone(), ..Prompt::default() }).collect())
+}
+
+/// The order that these options make, of one text.
+fn order(args: &Generate, choices: &Choices, prompts: Vec<Prompt>, generator: &dyn Generator) -> anyhow::Result<Order> {
+    let length = match (choices.length, &args.lengths) {
+        (Some(most), _) => Length::UpTo(most),
+        (None, Some(path)) => Length::Drawn(lengths(path, generator)?),
+        (None, None) if choices.prompt_words.is_some() => Length::LikeHuman,
+        (None, None) => Length::UpTo(LENGTH),
+    };
+    let writing = choices.writing.clone();
+    Ok(Order { writing, prompts, texts: 1, length, include_prefix: choices.include_prefix, domain: args.domain.clone() })
+}
+
+/// Tokens of each text of a file.
+fn lengths(path: &Path, generator: &dyn Generator) -> anyhow::Result<Vec<usize>> {
+    let texts = adversary::texts(path)?;
+    Ok(texts.iter().map(|text| generator.tokenize(text).map(|t| t.ids.len())).collect::<Result<_, _>>()?)
+}
+
+/// One line at the end, for people.
+fn tell(summary: &Summary, output: &adversary::Output, seconds: f64) -> String {
+    let line = format!("{} ({} tokens in {seconds:.2} s)", written(&summary.progress, seconds), summary.progress.tokens);
+    match (&output.path, &output.format) {
+        _ if !summary.cancelled => line,
+        (Some(_), Format::Jsonl | Format::Files) => {
+            format!("{line}\nstopped; the texts so far are whole: run the same command with --resume to go on")
+        }
+        _ => {
+            format!("{line}\nstopped; the texts so far are whole. With --output FILE and rows or files a stopped run can go on by --resume")
+        }
+    }
+}
+
+/// Fails where a file that will be read later cannot be.
+fn readable(path: &Path) -> Result<(), String> {
+    let told = |error: io::Error| format!("cannot read {}: {error}", path.display());
+    let file = File::open(path).map_err(told)?;
+    if file.metadata().map_err(told)?.is_dir() { Err(format!("{} is a folder, expected a file", path.display())) } else { Ok(()) }
+}
