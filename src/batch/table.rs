@@ -88,6 +88,8 @@ pub(super) const COLUMNS: &[(&str, Kind)] = &[
     ("statistics.surprisal_p10", Kind::Number),
     ("statistics.surprisal_p90", Kind::Number),
     ("statistics.surprisal_autocorrelation", Kind::Number),
+    ("statistics.log_likelihood_ratio", Kind::Number),
+    ("statistics.log_likelihood_ratio_std", Kind::Number),
     ("statistics.rank_fractions.top_10", Kind::Number),
     ("statistics.rank_fractions.top_100", Kind::Number),
     ("statistics.rank_fractions.top_1000", Kind::Number),

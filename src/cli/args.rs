@@ -242,6 +242,11 @@ pub(super) struct Calibrate {
     /// Write the calibration here
     #[arg(short, long, value_name = "FILE", env = "HIGHWATER_OUTPUT", hide_env = true, value_hint = ValueHint::FilePath)]
     pub(super) output: PathBuf,
+    /// Score each text by branches that were tuned without it: DIR/fold-0/branches.safetensors and so on
+    ///
+    /// For makers of a model with branches. DIR/folds.json says of each text which fold held it out; models/README.md has its form.
+    #[arg(long, value_name = "DIR", env = "HIGHWATER_FOLDS", hide_env = true, hide_short_help = true, value_hint = ValueHint::DirPath)]
+    pub(super) folds: Option<PathBuf>,
     /// Its name in answers [default: the file's name without its ending]
     #[arg(long, alias = "name", value_name = "NAME", env = "HIGHWATER_PROFILE", hide_env = true)]
     pub(super) profile: Option<String>,

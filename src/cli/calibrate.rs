@@ -6,7 +6,9 @@
 use super::{
     Outcome, Refused,
     args::{Calibrate, Common},
-    chatty, evaluate, join,
+    chatty, evaluate,
+    folds::{self, Folds, Scorers},
+    join,
     progress::Bar,
     settings::{Setup, layers},
 };
@@ -19,7 +21,7 @@ use crate::{
 use clap::ArgMatches;
 use serde::Deserialize;
 use std::{
-    collections::HashMap,
+    collections::{BTreeMap, HashMap},
     fs::File,
     io::{self, BufRead, BufReader, Read, Write},
     path::{Path, PathBuf},
@@ -39,19 +41,25 @@ pub(super) fn run(args: &Calibrate, common: &Common, matches: &ArgMatches) -> an
     if let Some(base) = &args.base {
         setup.calibration = (base != "embedded").then(|| base.into());
     }
-    let mut reading = Reading::new(join::uncalibrated(&setup)?, Bar::start(chatty())?, files(args)?);
-    for path in &args.human {
-        reading.file(path, false)?;
+    let total = files(args)?;
+    let folds = args.folds.as_deref().map(Folds::read).transpose()?;
+    let detector = join::uncalibrated(&setup)?;
+    let info = detector.model().clone();
+    if folds.is_some() && info.branches.is_none() {
+        return Err(Refused(format!(
+            "{} has no branches, so there is nothing to --folds; give a model with branches.safetensors",
+            info.name
+        ))
+        .into());
     }
-    for path in &args.machine {
-        reading.file(path, true)?;
-    }
+    let mut reading = Reading::new(detector, Bar::start(chatty())?, total, folds);
+    let done = reading.passes(args, &setup);
     reading.bar.end();
+    done?;
     if reading.bar.cancelled() {
         return Ok(Outcome::Stopped);
     }
-    let Reading { samples, faults, skipped, detector, .. } = reading;
-    refuse(&faults)?;
+    let (samples, skipped) = (reading.samples(), reading.skipped);
     if chatty() && skipped > 0 {
         writeln!(io::stderr(), "{skipped} texts were left out: empty, or in a language that the model does not know")?;
     }
@@ -59,7 +67,7 @@ pub(super) fn run(args: &Calibrate, common: &Common, matches: &ArgMatches) -> an
     if chatty() {
         writeln!(io::stderr(), "{} texts scored; fitting", samples.len())?;
     }
-    let made = join::fit(&samples, &setup, detector.model(), &name)?;
+    let made = join::fit(&samples, &setup, &info, &name)?;
     if let Some(path) = &args.json {
         evaluate::write(path, |out| Ok(serde_json::to_writer_pretty(out, &made.report)?))?;
     }
@@ -115,17 +123,81 @@ struct Reading {
     detector: Detector,
     bar: Bar,
     progress: Progress,
-    samples: Vec<Sample>,
-    /// The group of each pair of the file in work.
+    folds: Option<Folds>,
+    /// The branches that score now; only texts that these have not seen are taken.
+    pass: Scorers,
+    /// Rows of this pass so far.
+    number: usize,
+    /// Each with the number of its row.
+    samples: Vec<(usize, Sample)>,
+    /// The group of each pair of a data set.
     pairs: HashMap<(String, String), u64>,
     faults: Vec<String>,
+    /// Texts of each data set of which the folds say nothing.
+    unplaced: BTreeMap<String, usize>,
     skipped: usize,
 }
 
+/// A row on its way to a sample.
+struct Kept {
+    row: Row,
+    number: usize,
+    group: u64,
+}
+
 impl Reading {
-    fn new(detector: Detector, bar: Bar, total: u64) -> Self {
-        let progress = Progress { total_bytes: Some(total), ..Progress::default() };
-        Self { detector, bar, progress, samples: Vec::new(), pairs: HashMap::new(), faults: Vec::new(), skipped: 0 }
+    fn new(detector: Detector, bar: Bar, total: u64, folds: Option<Folds>) -> Self {
+        let passes = folds.as_ref().map_or(1, |f| f.all().count()) as u64;
+        let progress = Progress { total_bytes: Some(total * passes), ..Progress::default() };
+        Self {
+            detector,
+            bar,
+            progress,
+            folds,
+            pass: None,
+            number: 0,
+            samples: Vec::new(),
+            pairs: HashMap::new(),
+            faults: Vec::new(),
+            unplaced: BTreeMap::new(),
+            skipped: 0,
+        }
+    }
+
+    /// Reads all files once for each choice of branches; nothing more after a pass that found something to refuse.
+    fn passes(&mut self, args: &Calibrate, setup: &Setup) -> anyhow::Result<()> {
+        let choices: Vec<Scorers> = self.folds.as_ref().map_or_else(|| vec![None], |f| f.all().collect());
+        for choice in choices {
+            if let Some((directory, fold)) = args.folds.as_deref().zip(choice) {
+                (self.detector, self.pass) = (join::uncalibrated(&setup.with_branches(folds::branches(directory, fold)))?, choice);
+            }
+            self.all(args)?;
+            self.refuse()?;
+        }
+        Ok(())
+    }
+
+    /// Reads every file once.
+    fn all(&mut self, args: &Calibrate) -> anyhow::Result<()> {
+        self.number = 0;
+        for path in &args.human {
+            self.file(path, false)?;
+        }
+        for path in &args.machine {
+            self.file(path, true)?;
+        }
+        Ok(())
+    }
+
+    fn refuse(&self) -> Result<(), Refused> {
+        let unplaced = self.unplaced.iter().map(|(family, n)| format!("{n} texts of {family} are in no fold, see folds.json"));
+        refuse(&self.faults.iter().cloned().chain(unplaced).collect::<Vec<_>>())
+    }
+
+    /// The samples in the order of their rows.
+    fn samples(&mut self) -> Vec<Sample> {
+        self.samples.sort_by_key(|(number, _)| *number);
+        self.samples.drain(..).map(|(_, sample)| sample).collect()
     }
 
     fn file(&mut self, path: &Path, machine: bool) -> anyhow::Result<()> {
@@ -142,7 +214,7 @@ impl Reading {
             }
             self.progress.bytes_read += read as u64;
             match row(&line, machine) {
-                Ok(Some(row)) => rows.push(row),
+                Ok(Some(row)) => rows.extend(self.keep(row, &family)),
                 Ok(None) => {}
                 Err(fault) => self.faults.push(format!("{}, line {number}: {fault}", path.display())),
             }
@@ -153,20 +225,33 @@ impl Reading {
         self.score(&mut rows, machine, &family)
     }
 
-    fn score(&mut self, rows: &mut Vec<Row>, machine: bool, family: &str) -> anyhow::Result<()> {
-        let documents: Vec<_> = rows.iter_mut().map(|row| Document::new(std::mem::take(&mut row.text))).collect();
+    /// The row with its group, if it is this pass's to score.
+    fn keep(&mut self, row: Row, family: &str) -> Option<Kept> {
+        self.number += 1;
+        let own = group(&row.text);
+        let pair = row.pair.as_ref().map(|pair| (family.to_owned(), pair.clone()));
+        let group = pair.map_or(own, |pair| *self.pairs.entry(pair).or_insert(own));
+        let Some(folds) = &self.folds else { return Some(Kept { row, number: self.number, group }) };
+        let place = folds.of(group, family);
+        if place.is_none() {
+            *self.unplaced.entry(family.to_owned()).or_default() += 1;
+        }
+        (place == Some(self.pass)).then_some(Kept { row, number: self.number, group })
+    }
+
+    fn score(&mut self, rows: &mut Vec<Kept>, machine: bool, family: &str) -> anyhow::Result<()> {
+        let documents: Vec<_> = rows.iter_mut().map(|kept| Document::new(std::mem::take(&mut kept.row.text))).collect();
         let assessments = self.detector.assess(&documents)?;
-        for ((document, row), assessment) in documents.iter().zip(rows.drain(..)).zip(assessments) {
+        for ((document, kept), assessment) in documents.iter().zip(rows.drain(..)).zip(assessments) {
             self.progress.documents += 1;
             self.progress.tokens += assessment.tokens as u64;
             let Some(statistics) = assessment.statistics.filter(|_| unsupported_language(&document.text).is_none()) else {
                 self.skipped += 1;
                 continue;
             };
-            let own = group(&document.text);
-            let group = row.pair.map_or(own, |pair| *self.pairs.entry((family.to_owned(), pair)).or_insert(own));
-            let (family, domain, generator) = (family.to_owned(), row.domain, row.generator);
-            self.samples.push(Sample { statistics, tokens: assessment.tokens, machine, group, family, domain, generator });
+            let Kept { row: Row { domain, generator, .. }, number, group } = kept;
+            let (tokens, family) = (assessment.tokens, family.to_owned());
+            self.samples.push((number, Sample { statistics, tokens, machine, group, family, domain, generator }));
         }
         self.bar.progress(&self.progress);
         Ok(())

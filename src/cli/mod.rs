@@ -8,6 +8,7 @@ mod calibrate;
 mod evaluate;
 mod explain;
 mod floods;
+mod folds;
 mod generate;
 mod join;
 mod model;

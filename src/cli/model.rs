@@ -54,6 +54,7 @@ fn table(told: &Value) -> String {
 fn plain(value: &Value) -> String {
     match value {
         Value::String(text) => text.clone(),
+        Value::Null => "none".to_owned(),
         Value::Array(list) => list.iter().map(plain).collect::<Vec<_>>().join("; "),
         Value::Object(fields) => {
             let named = |(name, value): (&String, &Value)| format!("{} {}", name.replace('_', " "), plain(value));

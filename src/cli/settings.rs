@@ -19,7 +19,7 @@ use std::{
 };
 
 /// What every command that loads a model needs.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(super) struct Setup {
     pub(super) load: LoadOptions,
     pub(super) detector: detector::Options,
@@ -79,6 +79,7 @@ impl Setup {
             threads: merge.take("threads", |s| whole(s, 1024)).unwrap_or(defaults.threads),
             batch_tokens: merge.take("batch-tokens", |s| whole(s, 1 << 24)).unwrap_or(defaults.batch_tokens),
             onnxruntime: merge.take("onnxruntime", |s| Ok(PathBuf::from(s))),
+            branches: defaults.branches,
             cache: defaults.cache,
         };
         let policy = Policy::default();
@@ -86,6 +87,11 @@ impl Setup {
         let normalize = merge.take("normalize", on_off).unwrap_or(true);
         let calibration = merge.take("calibration", existing_file);
         Self { load, detector: detector::Options { policy, normalize }, calibration }
+    }
+
+    /// The same with other branches for the model, which are used once and not worth a file of converted weights.
+    pub(super) fn with_branches(&self, file: PathBuf) -> Self {
+        Self { load: LoadOptions { branches: Some(file), cache: None, ..self.load.clone() }, ..self.clone() }
     }
 }
 

@@ -1,6 +1,6 @@
 //! Finds a model's files: embedded in the binary, in a directory, or in the Hugging Face cache.
 
-use super::{ModelError, ModelSource, config::Gpt2Config, tokenizer::Bpe, weights::Weights};
+use super::{ModelError, ModelSource, branches::Branches, config::Gpt2Config, tokenizer::Bpe, weights::Weights};
 use std::{
     env, fs,
     io::{self, Read},
@@ -18,11 +18,16 @@ const EMBEDDED_NAME: &str = "highwater-stand-in";
 const EMBEDDED_CONFIG: &[u8] = embedded!("config.json");
 const EMBEDDED_TOKENIZER: &[u8] = embedded!("tokenizer.json");
 const EMBEDDED_WEIGHTS: &[u8] = embedded!("model.safetensors");
+/// `Some(embedded!("branches.safetensors"))` where the embedded model has branches.
+const EMBEDDED_BRANCHES: Option<&[u8]> = None;
 /// The calibration that is shipped with the embedded model.
 pub const EMBEDDED_CALIBRATION: &[u8] = embedded!("calibration.json");
 
 /// Largest config.json, tokenizer.json, vocab.json or merges.txt in bytes; a vocabulary of a million tokens is a tenth of it.
 const MAX_SMALL: u64 = 256 << 20;
+
+/// The file of the branches in a model's directory.
+const BRANCHES: &str = "branches.safetensors";
 
 /// A model's files, read as far as needed, and their common hash.
 pub(crate) struct Checkpoint {
@@ -31,40 +36,58 @@ pub(crate) struct Checkpoint {
     pub(crate) config: Gpt2Config,
     pub(crate) tokenizer: Bpe,
     pub(crate) weights: Weights,
+    pub(crate) branches: Option<Branches>,
 }
 
 impl Checkpoint {
-    /// Opens the files that `source` names.
-    pub(crate) fn open(source: &ModelSource) -> Result<Self, ModelError> {
-        match source {
-            ModelSource::Embedded => Self::embedded(),
-            ModelSource::Directory(path) => Self::directory(path, &directory_name(path)),
-            ModelSource::Hub(id) => Self::directory(&cached_snapshot(id)?, id),
+    /// Opens the files that `source` names, with the branches of the file `branches` in place of its own.
+    pub(crate) fn open(source: &ModelSource, branches: Option<&Path>) -> Result<Self, ModelError> {
+        let mut hash = blake3::Hasher::new();
+        let (mut checkpoint, own) = match source {
+            ModelSource::Embedded => (Self::embedded(&mut hash)?, None),
+            ModelSource::Directory(path) => (Self::directory(path, &directory_name(path), &mut hash)?, Some(path.join(BRANCHES))),
+            ModelSource::Hub(id) => {
+                let path = cached_snapshot(id)?;
+                (Self::directory(&path, id, &mut hash)?, Some(path.join(BRANCHES)))
+            }
+        };
+        checkpoint.hash = short(&hash);
+        // a link that leads nowhere is there, and is told
+        let own = own.filter(|path| path.symlink_metadata().is_ok());
+        let weights = match (branches.or(own.as_deref()), EMBEDDED_BRANCHES) {
+            (Some(path), _) => Some(Weights::open(path)?),
+            (None, Some(bytes)) if *source == ModelSource::Embedded => Some(Weights::from_bytes(bytes, "embedded branches.safetensors")?),
+            _ => None,
+        };
+        if let Some(weights) = weights {
+            weights.digest(&mut hash)?;
+            checkpoint.branches = Some(Branches::new(weights, &checkpoint.config, &checkpoint.hash)?);
+            checkpoint.hash = short(&hash);
         }
+        Ok(checkpoint)
     }
 
-    fn embedded() -> Result<Self, ModelError> {
-        let mut hash = blake3::Hasher::new();
+    fn embedded(hash: &mut blake3::Hasher) -> Result<Self, ModelError> {
         for part in [EMBEDDED_CONFIG, EMBEDDED_TOKENIZER, EMBEDDED_WEIGHTS] {
             hash.update(part);
         }
         Ok(Self {
             name: EMBEDDED_NAME.to_owned(),
-            hash: short(&hash),
+            hash: String::new(),
             config: Gpt2Config::parse(EMBEDDED_CONFIG, "embedded config.json")?,
             tokenizer: Bpe::from_json(EMBEDDED_TOKENIZER, "embedded tokenizer.json")?,
             weights: Weights::from_bytes(EMBEDDED_WEIGHTS, "embedded model.safetensors")?,
+            branches: None,
         })
     }
 
-    fn directory(directory: &Path, name: &str) -> Result<Self, ModelError> {
+    fn directory(directory: &Path, name: &str, hash: &mut blake3::Hasher) -> Result<Self, ModelError> {
         let read = |file: &str| {
             let path = directory.join(file);
             read_small(&path).map_err(|e| {
                 fault(&path, format!("cannot be read: {e}; a checkpoint is config.json, model.safetensors and tokenizer.json"))
             })
         };
-        let mut hash = blake3::Hasher::new();
         let config = read("config.json")?;
         hash.update(&config);
         let config = Gpt2Config::parse(&config, &directory.join("config.json").display().to_string())?;
@@ -88,8 +111,8 @@ impl Checkpoint {
             return Err(fault(directory, message.to_owned()));
         }
         let weights = Weights::open(&path)?;
-        hash.update_reader(fs::File::open(&path).map_err(|e| fault(&path, e.to_string()))?).map_err(|e| fault(&path, e.to_string()))?;
-        Ok(Self { name: name.to_owned(), hash: short(&hash), config, tokenizer, weights })
+        weights.digest(hash)?;
+        Ok(Self { name: name.to_owned(), hash: String::new(), config, tokenizer, weights, branches: None })
     }
 }
 

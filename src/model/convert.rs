@@ -4,6 +4,7 @@
 
 use super::{
     ModelError,
+    branches::{self, Branches},
     config::Gpt2Config,
     onnx::{DType, External},
     quantize::{self, Bits},
@@ -13,7 +14,7 @@ use half::f16;
 use safetensors::Dtype;
 use std::{
     borrow::Cow,
-    collections::{BTreeMap, HashMap},
+    collections::{BTreeMap, HashMap, HashSet},
     fs::{self, File},
     io::{BufWriter, ErrorKind, Read, Write},
     path::{Path, PathBuf},
@@ -60,6 +61,8 @@ pub(crate) enum WeightFile {
 
 /// One tensor of the graph and how it is made.
 struct Target {
+    /// Whether it is of a branch, and made from the branches' file.
+    branch: bool,
     name: String,
     dtype: DType,
     shape: Vec<usize>,
@@ -81,11 +84,18 @@ enum Make {
     RowScales,
 }
 
-/// The tensors of a GPT-2 with their shapes, by their names without the `transformer.` prefix. The head's comes first.
+/// The tensors of a GPT-2 with their shapes, by their names without the `transformer.` prefix.
 fn expected(config: &Gpt2Config) -> Vec<(String, Vec<usize>)> {
+    let embeddings = [("wte.weight", config.vocabulary), ("wpe.weight", config.context)];
+    let embeddings = embeddings.map(|(name, rows)| (name.to_owned(), vec![rows, config.width]));
+    embeddings.into_iter().chain(upper(config, 0)).collect()
+}
+
+/// Those of the layers from `first` on, and of the last normalisation.
+fn upper(config: &Gpt2Config, first: usize) -> Vec<(String, Vec<usize>)> {
     let (c, inner) = (config.width, config.inner);
-    let mut out = vec![("wte.weight".to_owned(), vec![config.vocabulary, c]), ("wpe.weight".to_owned(), vec![config.context, c])];
-    for layer in 0..config.layers {
+    let mut out = Vec::new();
+    for layer in first..config.layers {
         for (name, shape) in [
             ("ln_1.weight", vec![c]),
             ("ln_1.bias", vec![c]),
@@ -114,56 +124,114 @@ pub(crate) fn parameters(config: &Gpt2Config) -> u64 {
     (head + expected(config).iter().map(|(_, shape)| shape.iter().product::<usize>()).sum::<usize>()) as u64
 }
 
-/// Checks the checkpoint against its configuration and says how each tensor of the graph is made.
-fn plan(config: &Gpt2Config, weights: &Weights, storage: Storage) -> Result<Vec<Target>, ModelError> {
-    let fault = |message| ModelError::Checkpoint { place: weights.place().to_owned(), message };
-    let find = |name: &str| [format!("transformer.{name}"), name.to_owned()].into_iter().find(|n| weights.shape(n).is_some());
-    let mut out = Vec::new();
-    let mut add = |name: String, shape: Vec<usize>, source: String| {
-        let float = if storage == Storage::F16 { DType::F16 } else { DType::F32 };
-        let matrix = name.ends_with("c_attn.weight") || name.ends_with("c_proj.weight") || name.ends_with("c_fc.weight");
-        let target = |name, dtype, shape, make| Target { name, dtype, shape, source: source.clone(), make };
-        match storage {
-            Storage::I8(_) if matrix => {
-                out.push(target(format!("{name}.scale"), DType::F32, vec![shape[1]], Make::ColumnScales));
-                out.push(target(name, DType::I8, shape, Make::Columns));
-            }
-            Storage::I8(_) if name == "head" => {
-                out.push(target("head.scale".to_owned(), DType::F32, vec![shape[0]], Make::RowScales));
-                out.push(target(name, DType::I8, vec![shape[1], shape[0]], Make::Transposed));
-            }
-            _ => out.push(target(name, float, shape, Make::Same)),
-        }
-    };
-    let check = |name: &str, shape: &[usize]| -> Result<Option<String>, ModelError> {
-        let Some(found) = find(name) else { return Ok(None) };
-        match weights.shape(&found) {
-            Some((_, s)) if s != shape => Err(fault(format!("tensor `{found}` has shape {s:?}, the configuration says {shape:?}"))),
-            Some(_) => weights.check_type(&found).map(|()| Some(found)),
+/// Tensors of one file, found, checked and added one after another.
+struct Planner<'a> {
+    weights: &'a Weights,
+    branch: bool,
+    storage: Storage,
+    targets: Vec<Target>,
+}
+
+impl<'a> Planner<'a> {
+    fn new(weights: &'a Weights, branch: bool, storage: Storage) -> Self {
+        Self { weights, branch, storage, targets: Vec::new() }
+    }
+
+    fn fault(&self, message: String) -> ModelError {
+        ModelError::Checkpoint { place: self.weights.place().to_owned(), message }
+    }
+
+    /// The name that a tensor has in the file; none where it is not there.
+    fn find(&self, name: &str, shape: &[usize]) -> Result<Option<String>, ModelError> {
+        let names = [format!("transformer.{name}"), name.to_owned()];
+        let Some(found) = names.into_iter().find(|n| self.weights.shape(n).is_some()) else { return Ok(None) };
+        match self.weights.shape(&found) {
+            Some((_, s)) if s != shape => Err(self.fault(format!("tensor `{found}` has shape {s:?}, the configuration says {shape:?}"))),
+            Some(_) => self.weights.check_type(&found).map(|()| Some(found)),
             None => Ok(None),
         }
-    };
+    }
+
+    /// Adds the tensors `name`, made from the tensor `source`.
+    fn add(&mut self, name: String, shape: Vec<usize>, source: String) {
+        let float = if self.storage == Storage::F16 { DType::F16 } else { DType::F32 };
+        let matrix = name.ends_with("c_attn.weight") || name.ends_with("c_proj.weight") || name.ends_with("c_fc.weight");
+        let branch = self.branch;
+        let target = |name, dtype, shape, make| Target { branch, name, dtype, shape, source: source.clone(), make };
+        match self.storage {
+            Storage::I8(_) if matrix => {
+                self.targets.push(target(format!("{name}.scale"), DType::F32, vec![shape[1]], Make::ColumnScales));
+                self.targets.push(target(name, DType::I8, shape, Make::Columns));
+            }
+            Storage::I8(_) if name == "head" => {
+                self.targets.push(target("head.scale".to_owned(), DType::F32, vec![shape[0]], Make::RowScales));
+                self.targets.push(target(name, DType::I8, vec![shape[1], shape[0]], Make::Transposed));
+            }
+            _ => self.targets.push(target(name, float, shape, Make::Same)),
+        }
+    }
+
+    /// Adds a tensor that has to be there.
+    fn require(&mut self, name: String, shape: Vec<usize>) -> Result<(), ModelError> {
+        let Some(source) = self.find(&name, &shape)? else {
+            return Err(self.fault(format!("tensor `{name}` is missing; the file has {}", sample(self.weights))));
+        };
+        self.add(name, shape, source);
+        Ok(())
+    }
+}
+
+/// Checks a checkpoint against its configuration and says how each tensor of the graph is made.
+fn plan(job: &Job<'_>) -> Result<Vec<Target>, ModelError> {
+    let mut targets = plan_base(job.config, job.weights, job.storage)?;
+    if let Some(branches) = job.branches {
+        targets.extend(plan_branches(job.config, branches, job.storage)?);
+    }
+    // single-precision tensors first, so that each one starts at a multiple of its element size
+    targets.sort_by_key(|t| std::cmp::Reverse(t.dtype.size()));
+    Ok(targets)
+}
+
+fn plan_base(config: &Gpt2Config, weights: &Weights, storage: Storage) -> Result<Vec<Target>, ModelError> {
+    let mut planner = Planner::new(weights, false, storage);
     for (name, shape) in expected(config) {
-        let source = check(&name, &shape)?.ok_or_else(|| fault(format!("tensor `{name}` is missing; the file has {}", sample(weights))))?;
-        add(name, shape, source);
+        planner.require(name, shape)?;
     }
     let beyond = format!("h.{}.", config.layers);
     if let Some(extra) = weights.names().into_iter().find(|n| n.strip_prefix("transformer.").unwrap_or(n).starts_with(&beyond)) {
-        return Err(fault(format!("there is a tensor `{extra}`, but the configuration's `n_layer` is {}", config.layers)));
+        return Err(planner.fault(format!("there is a tensor `{extra}`, but the configuration's `n_layer` is {}", config.layers)));
     }
     let shape = vec![config.vocabulary, config.width];
-    match check("lm_head.weight", &shape)? {
-        Some(source) if !config.tied => add("head".to_owned(), shape, source),
-        None if !config.tied => return Err(fault("`tie_word_embeddings` is false, but tensor `lm_head.weight` is missing".to_owned())),
+    match planner.find("lm_head.weight", &shape)? {
+        Some(source) if !config.tied => planner.add("head".to_owned(), shape, source),
+        None if !config.tied => {
+            return Err(planner.fault("`tie_word_embeddings` is false, but tensor `lm_head.weight` is missing".to_owned()));
+        }
         _ if matches!(storage, Storage::I8(_)) => {
-            let source = find("wte.weight").unwrap_or_default();
-            add("head".to_owned(), shape, source);
+            let source = planner.find("wte.weight", &shape)?.unwrap_or_default();
+            planner.add("head".to_owned(), shape, source);
         }
         _ => {}
     }
-    // single-precision tensors first, so that each one starts at a multiple of its element size
-    out.sort_by_key(|t| std::cmp::Reverse(t.dtype.size()));
-    Ok(out)
+    Ok(planner.targets)
+}
+
+/// The branches' tensors; their file holds nothing else.
+fn plan_branches(config: &Gpt2Config, branches: &Branches, storage: Storage) -> Result<Vec<Target>, ModelError> {
+    let mut planner = Planner::new(&branches.weights, true, storage);
+    for branch in branches::NAMES {
+        for (name, shape) in upper(config, branches.info.first_layer) {
+            planner.require(format!("{branch}.{name}"), shape)?;
+        }
+    }
+    let used: HashSet<&str> = planner.targets.iter().map(|t| t.source.as_str()).collect();
+    // a packed tensor has its scales beside it
+    let expected = |n: &str| used.contains(n.strip_suffix(".scale").unwrap_or(n));
+    if let Some(extra) = branches.weights.names().into_iter().find(|n| !expected(n)) {
+        let first = branches.info.first_layer;
+        return Err(planner.fault(format!("there is a tensor `{extra}`, which no branch from layer {first} to {} has", config.layers - 1)));
+    }
+    Ok(planner.targets)
 }
 
 fn sample(weights: &Weights) -> String {
@@ -175,9 +243,9 @@ fn sample(weights: &Weights) -> String {
 /// Prepares the graph's tensors. `hash` names the checkpoint in the cache; without a `cache` directory, or where it cannot be
 /// written, the converted tensors stay in memory.
 pub(crate) fn prepare(job: &Job<'_>) -> Result<Prepared, ModelError> {
-    let targets = plan(job.config, job.weights, job.storage)?;
+    let targets = plan(job)?;
     if let Some(path) = job.weights.path() {
-        if let Some(tensors) = unchanged(&targets, job.weights) {
+        if let Some(tensors) = unchanged(&targets, job) {
             for target in &targets {
                 checked(target, job.weights)?;
             }
@@ -204,15 +272,24 @@ pub(crate) fn prepare(job: &Job<'_>) -> Result<Prepared, ModelError> {
 pub(crate) struct Job<'a> {
     pub(crate) config: &'a Gpt2Config,
     pub(crate) weights: &'a Weights,
+    pub(crate) branches: Option<&'a Branches>,
     pub(crate) storage: Storage,
     pub(crate) hash: &'a str,
     pub(crate) cache: Option<&'a Path>,
 }
 
-/// The checkpoint's own tensors, where the graph can use every one as it is.
-fn unchanged(targets: &[Target], weights: &Weights) -> Option<HashMap<String, External>> {
+impl<'a> Job<'a> {
+    /// The file that a tensor is made from.
+    fn file(&self, target: &Target) -> &'a Weights {
+        self.branches.filter(|_| target.branch).map_or(self.weights, |b| &b.weights)
+    }
+}
+
+/// The checkpoint's own tensors, where the graph can use every one as it is and all are in one file.
+fn unchanged(targets: &[Target], job: &Job<'_>) -> Option<HashMap<String, External>> {
+    let weights = job.weights;
     let one = |t: &Target| {
-        let (dtype, _) = weights.shape(&t.source)?;
+        let (dtype, _) = weights.shape(&t.source).filter(|_| !t.branch)?;
         let same = t.make == Make::Same && matches!((t.dtype, dtype), (DType::F32, Dtype::F32) | (DType::F16, Dtype::F16));
         let (offset, length) = weights.position(&t.source)?;
         same.then(|| (t.name.clone(), External { dtype: t.dtype, shape: t.shape.clone(), offset, length }))
@@ -330,7 +407,7 @@ fn layout(targets: &[Target], job: &Job<'_>) -> (HashMap<String, External>, Vec<
 fn write(out: &mut impl Write, job: &Job<'_>, targets: &[Target]) -> Result<(), WriteError> {
     out.write_all(&layout(targets, job).1).map_err(WriteError::Io)?;
     for target in targets {
-        let values = checked(target, job.weights).map_err(WriteError::Model)?;
+        let values = checked(target, job.file(target)).map_err(WriteError::Model)?;
         out.write_all(&convert(target, &values, job.storage)).map_err(WriteError::Io)?;
     }
     out.flush().map_err(WriteError::Io)

@@ -29,6 +29,7 @@ impl Default for Fake {
                 device: "cpu".into(),
                 precision: "fp32".into(),
                 runtime: "none".into(),
+                branches: None,
             },
             fail_on: None,
         }

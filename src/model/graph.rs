@@ -1,15 +1,16 @@
 //! The scoring graph of a GPT-2, ending in the statistics head.
 //!
 //! Inputs: `input_ids` (B,T) padded on the right, `rows` (K,M) flat positions to score, `targets` (K,M) the tokens that follow them,
-//! `pool` (B,1,T) each position's weight in its text's mean. Outputs: `scores` (K,M,4): surprisal, rank, entropy, variance; `pooled`
-//! (B,1,C): the mean of the final hidden states. No mask: causal attention never lets a position see what follows it.
-//! Logits exist for one chunk of M rows at a time.
+//! `pool` (B,1,T) each position's weight in its text's mean. Outputs: `scores` (K,M,4): surprisal, rank, entropy, variance, and, where
+//! there are branches, (K,M,6) with the surprisals under them; `pooled` (B,1,C): the mean of the base's final hidden states. No mask:
+//! causal attention never lets a position see what follows it. Logits exist for one chunk of M rows at a time.
 
 use super::{
+    branches,
     config::{Activation, Gpt2Config},
     onnx::{Attr, DType, External, Graph, Op},
 };
-use std::collections::HashMap;
+use std::{collections::HashMap, ops::Range};
 
 mod decoding;
 pub(crate) use decoding::{decoding, past_name, present_name};
@@ -47,13 +48,15 @@ pub(crate) struct Plan<'a> {
     /// File name of the weights.
     pub(crate) location: &'a str,
     pub(crate) flavour: Flavour,
+    /// The first layer of the branches, where there are any.
+    pub(crate) fork: Option<usize>,
 }
 
 /// The scoring graph as an ONNX file without weights.
 pub(crate) fn scoring(plan: &Plan<'_>) -> Vec<u8> {
     let mut writer = Writer { graph: Graph::new("main"), plan };
     let hidden = writer.trunk();
-    writer.pool(&hidden);
+    writer.pool(&hidden[0]);
     writer.head(&hidden);
     writer.graph.encode()
 }
@@ -76,8 +79,26 @@ impl Writer<'_> {
         op.with("epsilon", Attr::Float(self.plan.config.epsilon))
     }
 
-    /// Embedding and layers: `input_ids` -> final normalised hidden states (B,T,C).
-    fn trunk(&mut self) -> String {
+    /// Embedding and layers: `input_ids` -> final normalised hidden states (B,T,C) of the base and of each branch.
+    fn trunk(&mut self) -> Vec<String> {
+        let layers = self.plan.config.layers;
+        let fork = self.plan.fork.unwrap_or(layers);
+        let embedded = self.embedding();
+        let normal = self.normalise(&embedded, "h.0.ln_1");
+        let shared = self.stack("", 0..fork, (normal, embedded));
+        let mut out = vec![self.stack("", fork..layers, shared.clone()).0];
+        if self.plan.fork.is_some() {
+            for name in branches::NAMES {
+                let prefix = format!("{name}.");
+                let normal = self.normalise(&shared.1, &format!("{prefix}h.{fork}.ln_1"));
+                out.push(self.stack(&prefix, fork..layers, (normal, shared.1.clone())).0);
+            }
+        }
+        out
+    }
+
+    /// `input_ids` -> sum of token and position embedding (B,T,C).
+    fn embedding(&mut self) -> String {
         let g = &mut self.graph;
         let ids = g.input("input_ids", DType::I64, &["B", "T"]);
         let shape = g.op(Op::onnx("Shape"), &[&ids]);
@@ -88,20 +109,28 @@ impl Writer<'_> {
         let token = g.op(Op::onnx("Gather"), &[&wte, &ids]);
         // a Gather over a Range fails at run time: RUNTIME
         let position = g.op(Op::onnx("Slice"), &[&wpe, &zero, &length, &zero]);
-        let mut stream = g.op(Op::onnx("Add"), &[&token, &position]);
-        let (gamma, beta) = (self.tensor("h.0.ln_1.weight"), self.tensor("h.0.ln_1.bias"));
+        g.op(Op::onnx("Add"), &[&token, &position])
+    }
+
+    fn normalise(&mut self, x: &str, norm: &str) -> String {
+        let (gamma, beta) = (self.tensor(&format!("{norm}.weight")), self.tensor(&format!("{norm}.bias")));
         let op = self.epsilon(Op::onnx("LayerNormalization"));
-        let mut normal = self.graph.op(op, &[&stream, &gamma, &beta]);
-        for layer in 0..self.plan.config.layers {
-            let h = format!("h.{layer}");
-            let attended = self.attention(layer, &normal);
+        self.graph.op(op, &[x, &gamma, &beta])
+    }
+
+    /// Some layers of the base, or of the branch that `prefix` names: (normalised, sum) -> the same for what follows them.
+    fn stack(&mut self, prefix: &str, range: Range<usize>, (mut normal, mut stream): (String, String)) -> (String, String) {
+        for layer in range {
+            let h = format!("{prefix}h.{layer}");
+            let attended = self.attention(&h, layer, &normal);
             (normal, stream) = self.add_normalise(&attended, &stream, &format!("{h}.ln_2"));
             let inner = self.linear(&normal, &format!("{h}.mlp.c_fc"), Some(self.plan.config.activation));
             let out = self.linear(&inner, &format!("{h}.mlp.c_proj"), None);
-            let next = if layer + 1 == self.plan.config.layers { "ln_f".to_owned() } else { format!("h.{}.ln_1", layer + 1) };
+            let last = layer + 1 == self.plan.config.layers;
+            let next = if last { format!("{prefix}ln_f") } else { format!("{prefix}h.{}.ln_1", layer + 1) };
             (normal, stream) = self.add_normalise(&out, &stream, &next);
         }
-        normal
+        (normal, stream)
     }
 
     /// (x + residual) normalised, and the sum itself.
@@ -119,10 +148,10 @@ impl Writer<'_> {
         (out.swap_remove(0), sum)
     }
 
-    fn attention(&mut self, layer: usize, x: &str) -> String {
+    fn attention(&mut self, h: &str, layer: usize, x: &str) -> String {
         let config = self.plan.config;
         let scale = config.attention_scale(layer);
-        let name = format!("h.{layer}.attn");
+        let name = format!("{h}.attn");
         let mixed = if self.plan.flavour.own_operators() {
             let qkv = self.linear(x, &format!("{name}.c_attn"), None);
             let (heads, scale) = (self.graph.ints(&[config.heads as i64]), self.graph.float(scale));
@@ -178,26 +207,34 @@ impl Writer<'_> {
         self.graph.output("pooled", DType::F32, &["B", "1", &self.plan.config.width.to_string()]);
     }
 
-    /// Gathers the rows to score and scans them chunk by chunk.
-    fn head(&mut self, hidden: &str) {
+    /// Gathers the rows to score and scans them chunk by chunk; the rows of a chunk by each branch follow those by the base.
+    fn head(&mut self, hidden: &[String]) {
         let width = self.plan.config.width.to_string();
         let flat_shape = self.graph.ints(&[-1, self.plan.config.width as i64]);
-        let flat = self.graph.op(Op::onnx("Reshape"), &[hidden, &flat_shape]);
         let rows = self.graph.input("rows", DType::I64, &["K", "M"]);
         let targets = self.graph.input("targets", DType::I64, &["K", "M"]);
-        let chunks = self.graph.op(Op::onnx("Gather"), &[&flat, &rows]);
-        let body = self.scan_body(&width);
+        let gathered: Vec<String> = hidden
+            .iter()
+            .map(|hidden| {
+                let flat = self.graph.op(Op::onnx("Reshape"), &[hidden, &flat_shape]);
+                self.graph.op(Op::onnx("Gather"), &[&flat, &rows])
+            })
+            .collect();
+        let gathered: Vec<&str> = gathered.iter().map(String::as_str).collect();
+        let chunks = self.graph.op(Op::onnx("Concat").with("axis", Attr::Int(1)), &gathered);
+        let columns = (3 + hidden.len()).to_string();
+        let body = self.scan_body(&width, hidden.len());
         let scan = Op::onnx("Scan").with("num_scan_inputs", Attr::Int(2)).with("body", Attr::Graph(body));
         self.graph.named(scan, &[&chunks, &targets], &["scores"]);
-        self.graph.output("scores", DType::F32, &["K", "M", "4"]);
+        self.graph.output("scores", DType::F32, &["K", "M", &columns]);
     }
 
-    fn scan_body(&mut self, width: &str) -> Graph {
+    fn scan_body(&mut self, width: &str, models: usize) -> Graph {
         let untied = self.plan.tensors.contains_key("head");
         let head = if untied { self.tensor("head") } else { "wte.weight".to_owned() };
         let scale = if self.plan.flavour == Flavour::CpuI8 { self.tensor("head.scale") } else { String::new() };
         let mut body = Graph::new("head");
-        let hidden = body.input("chunk_hidden", self.plan.flavour.float(), &["M", width]);
+        let hidden = body.input("chunk_hidden", self.plan.flavour.float(), &["R", width]);
         let targets = body.input("chunk_targets", DType::I64, &["M"]);
         let (logits, top) = if self.plan.flavour == Flavour::CpuI8 {
             product(&mut body, &hidden, &head, &scale)
@@ -206,13 +243,13 @@ impl Writer<'_> {
             (body.op(transposed, &[&hidden, &head]), String::new())
         };
         let scores = if self.plan.flavour.own_operators() {
-            let scale = if top.is_empty() { ones_like(&mut body, &targets) } else { top };
+            let scale = if top.is_empty() { body.float(1.) } else { top };
             body.op(Op::own("RowStatistics"), &[&logits, &targets, &scale])
         } else {
-            statistics(&mut body, &logits, &targets)
+            statistics(&mut body, &logits, &targets, models)
         };
         body.named(Op::onnx("Identity"), &[&scores], &["chunk_scores"]);
-        body.output("chunk_scores", DType::F32, &["M", "4"]);
+        body.output("chunk_scores", DType::F32, &["M", &(3 + models).to_string()]);
         body
     }
 }
@@ -226,39 +263,72 @@ fn product(g: &mut Graph, x: &str, weight: &str, scale: &str) -> (String, String
     (y, quantised[1].clone())
 }
 
-fn ones_like(g: &mut Graph, targets: &str) -> String {
-    let shape = g.op(Op::onnx("Shape"), &[targets]);
-    let one = g.scalar(1.);
-    g.op(Op::onnx("Expand"), &[&one, &shape])
+/// What `RowStatistics` does, by ONNX operators alone and in single precision: logits (J M,V), targets (M) -> (M,3+J).
+fn statistics(g: &mut Graph, logits: &str, targets: &str, models: usize) -> String {
+    let axis = g.ints(&[-1]);
+    let column = g.op(Op::onnx("Unsqueeze"), &[targets, &axis]);
+    let parts = if models == 1 {
+        vec![logits.to_owned()]
+    } else {
+        g.node(Op::onnx("Split").with("axis", Attr::Int(0)).with("num_outputs", Attr::Int(models as i64)), &[logits], models)
+    };
+    let rows: Vec<Row> = parts.iter().map(|logits| row(g, logits, &column)).collect();
+    let mut columns = base_statistics(g, &rows[0]).to_vec();
+    columns.extend(rows[1..].iter().map(|r| r.surprisal.clone()));
+    let columns: Vec<&str> = columns.iter().map(String::as_str).collect();
+    g.op(Op::onnx("Concat").with("axis", Attr::Int(-1)), &columns)
 }
 
-/// The statistics of a chunk by ONNX operators alone, in single precision: logits (M,V), targets (M) -> (M,4).
-fn statistics(g: &mut Graph, logits: &str, targets: &str) -> String {
-    let float = |g: &mut Graph, x: &str| g.op(Op::onnx("Cast").with("to", Attr::Int(DType::F32 as i64)), &[x]);
+/// Names of what the statistics of rows (M,V) start from; all but `d` and `e` are (M,1).
+struct Row {
+    /// Logits less their largest.
+    d: String,
+    /// Exponentials of them, and their sum.
+    e: String,
+    z: String,
+    ln_z: String,
+    /// `d` of the target.
+    at: String,
+    surprisal: String,
+}
+
+fn keep(name: &str) -> Op<'_> {
+    Op::onnx(name).with("keepdims", Attr::Int(1))
+}
+
+fn single(g: &mut Graph, x: &str) -> String {
+    g.op(Op::onnx("Cast").with("to", Attr::Int(DType::F32 as i64)), &[x])
+}
+
+fn row(g: &mut Graph, logits: &str, column: &str) -> Row {
     let axis = g.ints(&[-1]);
-    let keep = |name: &'static str| Op::onnx(name).with("keepdims", Attr::Int(1));
-    let logits = float(g, logits);
+    let logits = single(g, logits);
     let top = g.op(keep("ReduceMax"), &[&logits, &axis]);
     let d = g.op(Op::onnx("Sub"), &[&logits, &top]);
     let e = g.op(Op::onnx("Exp"), &[&d]);
     let z = g.op(keep("ReduceSum"), &[&e, &axis]);
-    let ed = g.op(Op::onnx("Mul"), &[&e, &d]);
-    let a = g.op(keep("ReduceSum"), &[&ed, &axis]);
-    let edd = g.op(Op::onnx("Mul"), &[&ed, &d]);
-    let b = g.op(keep("ReduceSum"), &[&edd, &axis]);
-    let column = g.op(Op::onnx("Unsqueeze"), &[targets, &axis]);
-    let at = g.op(Op::onnx("GatherElements").with("axis", Attr::Int(-1)), &[&d, &column]);
+    let at = g.op(Op::onnx("GatherElements").with("axis", Attr::Int(-1)), &[&d, column]);
     let ln_z = g.op(Op::onnx("Log"), &[&z]);
     let surprisal = g.op(Op::onnx("Sub"), &[&ln_z, &at]);
-    let above = g.op(Op::onnx("Greater"), &[&d, &at]);
-    let above = float(g, &above);
+    Row { d, e, z, ln_z, at, surprisal }
+}
+
+/// Surprisal, rank, entropy, variance.
+fn base_statistics(g: &mut Graph, Row { d, e, z, ln_z, at, surprisal }: &Row) -> [String; 4] {
+    let axis = g.ints(&[-1]);
+    let ed = g.op(Op::onnx("Mul"), &[e, d]);
+    let a = g.op(keep("ReduceSum"), &[&ed, &axis]);
+    let edd = g.op(Op::onnx("Mul"), &[&ed, d]);
+    let b = g.op(keep("ReduceSum"), &[&edd, &axis]);
+    let above = g.op(Op::onnx("Greater"), &[d, at]);
+    let above = single(g, &above);
     let count = g.op(keep("ReduceSum"), &[&above, &axis]);
     let one = g.scalar(1.);
     let rank = g.op(Op::onnx("Add"), &[&count, &one]);
-    let mean = g.op(Op::onnx("Div"), &[&a, &z]);
-    let entropy = g.op(Op::onnx("Sub"), &[&ln_z, &mean]);
+    let mean = g.op(Op::onnx("Div"), &[&a, z]);
+    let entropy = g.op(Op::onnx("Sub"), &[ln_z, &mean]);
     let square = g.op(Op::onnx("Mul"), &[&mean, &mean]);
-    let second = g.op(Op::onnx("Div"), &[&b, &z]);
+    let second = g.op(Op::onnx("Div"), &[&b, z]);
     let variance = g.op(Op::onnx("Sub"), &[&second, &square]);
-    g.op(Op::onnx("Concat").with("axis", Attr::Int(-1)), &[&surprisal, &rank, &entropy, &variance])
+    [surprisal.clone(), rank, entropy, variance]
 }

@@ -6,6 +6,7 @@ use serde::Serialize;
 use std::path::PathBuf;
 
 mod attention;
+mod branches;
 mod checkpoint;
 mod config;
 mod convert;
@@ -111,6 +112,10 @@ pub struct TokenScores {
     /// Mean over the tokens of the final normalised hidden state that each one was predicted from, as long as [`ModelInfo::width`]: texts
     /// about the same thing in the same manner lie close together. Empty where nothing was scored.
     pub pooled: Vec<f32>,
+    /// Surprisal under the branch that was tuned on texts by people, nats; empty where the model has no branches.
+    pub human_surprisal: Vec<f32>,
+    /// The same under the branch that was tuned on texts by machines.
+    pub machine_surprisal: Vec<f32>,
 }
 
 impl TokenScores {
@@ -119,10 +124,25 @@ impl TokenScores {
         self.surprisal.len()
     }
 
-    /// Zeros for `tokens` tokens.
-    fn zeros(tokens: usize) -> Self {
+    /// Zeros for `tokens` tokens of a model with or without branches.
+    fn zeros(tokens: usize, branches: bool) -> Self {
         let numbers = || vec![0.; tokens];
-        Self { surprisal: numbers(), rank: vec![0; tokens], entropy: numbers(), variance: numbers(), pooled: Vec::new() }
+        let of_a_branch = || if branches { numbers() } else { Vec::new() };
+        Self {
+            surprisal: numbers(),
+            rank: vec![0; tokens],
+            entropy: numbers(),
+            variance: numbers(),
+            pooled: Vec::new(),
+            human_surprisal: of_a_branch(),
+            machine_surprisal: of_a_branch(),
+        }
+    }
+
+    /// Whether every number is finite.
+    fn is_finite(&self) -> bool {
+        let Self { surprisal, rank: _, entropy, variance, pooled, human_surprisal, machine_surprisal } = self;
+        [surprisal, entropy, variance, pooled, human_surprisal, machine_surprisal].iter().all(|v| v.iter().all(|x| x.is_finite()))
     }
 
     /// Whether there is no token.
@@ -136,9 +156,9 @@ impl TokenScores {
 pub struct ModelInfo {
     /// `highwater-…` for the embedded model, else the directory's or the repository's name.
     pub name: String,
-    /// First 16 hex digits of the BLAKE3 hash over configuration, weights and tokenizer.
+    /// First 16 hex digits of the BLAKE3 hash over configuration, tokenizer, weights and, where there are any, branches.
     pub hash: String,
-    /// Number of parameters.
+    /// Number of parameters, those of branches not counted.
     pub parameters: u64,
     /// Vocabulary size.
     pub vocabulary: usize,
@@ -154,6 +174,17 @@ pub struct ModelInfo {
     pub precision: String,
     /// Version of ONNX Runtime.
     pub runtime: String,
+    /// Its two adapted branches, where it has them.
+    pub branches: Option<BranchInfo>,
+}
+
+/// Two adapted copies of a model's upper layers, one tuned on texts by people, one on texts by machines.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct BranchInfo {
+    /// The first layer that is not shared, from 0.
+    pub first_layer: usize,
+    /// Where they come from, in their maker's words.
+    pub provenance: Option<String>,
 }
 
 /// Why a model could not be loaded or run.

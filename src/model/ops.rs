@@ -16,7 +16,8 @@ use ort::{
 /// The operators' domain in a graph.
 pub(crate) const DOMAIN: &str = "highwater";
 
-/// (logits (N,V), targets (N) int64, scale (N,1)) -> (N,4): surprisal, rank, entropy, variance of logits times scale.
+/// (logits (J M,V), targets (M) int64, scale (J M,1) or (1)) -> (M,3+J) of logits times scale, which J models after one another gave for
+/// the same M tokens: surprisal, rank, entropy, variance by the first one, then surprisal by each of the others.
 const STATISTICS: &str = "RowStatistics";
 /// x (..,C) -> bytes (..,C) about 128, largest magnitude (..,1).
 const QUANTIZE: &str = "QuantizeRows";
@@ -103,17 +104,27 @@ pub(super) fn last(shape: &[i64]) -> usize {
 
 fn statistics(context: &ComputeContext) -> Result<()> {
     inputs! { context, 0 shape, logits = f32; 1 _, targets = i64; 2 _, scales = f32; }
-    let vocabulary = last(shape);
+    let (vocabulary, tokens) = (last(shape), targets.len());
+    let models = logits.len() / (tokens * vocabulary).max(1);
     if targets.iter().any(|&t| t < 0 || t as usize >= vocabulary)
-        || scales.len() != targets.len()
-        || logits.len() != targets.len() * vocabulary
+        || models == 0
+        || logits.len() != models * tokens * vocabulary
+        || ![1, models * tokens].contains(&scales.len())
     {
         return Err(Error::new("logits, targets and scales do not fit together"));
     }
-    fill(context, 0, &[targets.len() as i64, 4], |out: &mut [f32]| {
+    let columns = 3 + models;
+    fill(context, 0, &[tokens as i64, columns as i64], |out: &mut [f32]| {
         for (i, row) in logits.chunks_exact(vocabulary).enumerate() {
-            let s = rowmath::row_statistics(row, targets[i] as usize, scales[i]);
-            out[4 * i..4 * i + 4].copy_from_slice(&[s.surprisal, s.rank as f32, s.entropy, s.variance]);
+            let (model, token) = (i / tokens, i % tokens);
+            let (target, scale) = (targets[token] as usize, scales[i % scales.len()]);
+            let out = &mut out[token * columns..][..columns];
+            if model == 0 {
+                let s = rowmath::row_statistics(row, target, scale);
+                out[..4].copy_from_slice(&[s.surprisal, s.rank as f32, s.entropy, s.variance]);
+            } else {
+                out[3 + model] = rowmath::row_surprisal(row, target, scale);
+            }
         }
     })
 }

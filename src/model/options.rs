@@ -8,6 +8,8 @@ use std::{fmt, path::PathBuf, str::FromStr};
 pub struct LoadOptions {
     /// Which model.
     pub source: ModelSource,
+    /// A `branches.safetensors` to use in place of the model's own.
+    pub branches: Option<PathBuf>,
     /// Where it runs.
     pub device: Device,
     /// How precisely.
@@ -26,6 +28,7 @@ impl Default for LoadOptions {
     fn default() -> Self {
         Self {
             source: ModelSource::Embedded,
+            branches: None,
             device: Device::Auto,
             precision: Precision::Auto,
             threads: 0,

@@ -26,7 +26,7 @@ use std::{
     thread,
 };
 
-/// Rows of logits that exist at a time.
+/// Rows of logits that exist at a time, those of branches counted.
 const HEAD_ROWS: usize = 256;
 /// Padded tokens of one run where the user did not say: enough to fill the kernels, few enough to stay in cache.
 const CPU_BATCH: usize = 512;
@@ -41,6 +41,8 @@ pub(crate) struct Gpt2 {
     sessions: Vec<Session>,
     end_of_text: u32,
     batch_tokens: usize,
+    /// Numbers that the graph gives for each token.
+    columns: usize,
 }
 
 /// What a device and a precision come to.
@@ -93,7 +95,7 @@ pub(super) fn open<T>(
         Choice::of(options.device, options.precision)?;
     }
     let (library, environment) = runtime::environment(options.onnxruntime.as_deref(), options.device != Device::Cpu)?;
-    let checkpoint = Checkpoint::open(&options.source)?;
+    let checkpoint = Checkpoint::open(&options.source, options.branches.as_deref())?;
     let on = |device| {
         let choice = Choice::of(device, options.precision)?;
         if choice.cuda.is_some() {
@@ -131,6 +133,7 @@ pub(super) fn job<'a>(checkpoint: &'a Checkpoint, choice: &Choice, options: &'a 
     convert::Job {
         config: &checkpoint.config,
         weights: &checkpoint.weights,
+        branches: checkpoint.branches.as_ref(),
         storage: choice.storage,
         hash: &checkpoint.hash,
         cache: options.cache.as_deref(),
@@ -151,6 +154,7 @@ pub(super) fn info(checkpoint: &Checkpoint, choice: &Choice) -> ModelInfo {
         device: choice.cuda.map_or_else(|| "cpu".to_owned(), |n| format!("cuda:{n}")),
         precision: choice.precision.to_string(),
         runtime: String::new(),
+        branches: checkpoint.branches.as_ref().map(|b| b.info.clone()),
     }
 }
 
@@ -167,7 +171,9 @@ fn session(environment: &Environment, checkpoint: &Checkpoint, choice: &Choice, 
     if choice.cuda.is_none() {
         builder = builder.with_operators(ops::domain().map_err(|e| fault(&e))?).map_err(|e| fault(&e))?;
     }
-    let plan = graph::Plan { config: &checkpoint.config, tensors: &prepared.tensors, location: &location, flavour: choice.flavour };
+    let fork = checkpoint.branches.as_ref().map(|b| b.info.first_layer);
+    let (config, tensors) = (&checkpoint.config, &prepared.tensors);
+    let plan = graph::Plan { config, tensors, location: &location, flavour: choice.flavour, fork };
     builder.commit_from_memory(&graph::scoring(&plan)).map_err(|e| fault(&e))
 }
 
@@ -239,8 +245,8 @@ fn groups(mut windows: Vec<Window>, budget: usize) -> Vec<Vec<Window>> {
 /// What the model says of one window.
 struct Scored {
     window: Window,
-    /// Surprisal, rank, entropy, variance of each kept position.
-    tokens: Vec<[f32; 4]>,
+    /// Of each kept position: surprisal, rank, entropy, variance, and surprisal by the branches, where there are any.
+    tokens: Vec<f32>,
     /// Mean hidden state of the kept positions.
     pooled: Vec<f32>,
 }
@@ -248,14 +254,21 @@ struct Scored {
 impl Scored {
     /// Puts a window's part into its text's scores.
     fn put(&self, text: &mut TokenScores) {
+        let kept = self.window.len - self.window.from;
         let first = self.window.start + self.window.from;
-        for (at, &[surprisal, rank, entropy, variance]) in (first..).zip(&self.tokens) {
-            text.surprisal[at] = surprisal;
-            text.rank[at] = rank as u32;
-            text.entropy[at] = entropy;
-            text.variance[at] = variance;
+        for (at, numbers) in (first..).zip(self.tokens.chunks_exact(self.tokens.len() / kept)) {
+            if let [surprisal, rank, entropy, variance, branches @ ..] = numbers {
+                text.surprisal[at] = *surprisal;
+                text.rank[at] = *rank as u32;
+                text.entropy[at] = *entropy;
+                text.variance[at] = *variance;
+                if let [human, machine] = branches {
+                    text.human_surprisal[at] = *human;
+                    text.machine_surprisal[at] = *machine;
+                }
+            }
         }
-        let share = self.tokens.len() as f32 / text.len() as f32;
+        let share = kept as f32 / text.len() as f32;
         text.pooled.resize(self.pooled.len(), 0.);
         for (sum, mean) in text.pooled.iter_mut().zip(&self.pooled) {
             *sum += share * mean;
@@ -267,18 +280,19 @@ impl Gpt2 {
     fn new(checkpoint: Checkpoint, sessions: Vec<Session>, info: ModelInfo, options: &LoadOptions) -> Self {
         let usual = if info.device == "cpu" { CPU_BATCH } else { CUDA_BATCH };
         let batch_tokens = if options.batch_tokens > 0 { options.batch_tokens } else { usual };
-        Self { info, tokenizer: checkpoint.tokenizer, sessions, end_of_text: checkpoint.config.end_of_text, batch_tokens }
+        let columns = if info.branches.is_some() { 6 } else { 4 };
+        Self { info, tokenizer: checkpoint.tokenizer, sessions, end_of_text: checkpoint.config.end_of_text, batch_tokens, columns }
     }
 
     /// Runs all groups, on as many sessions as there are.
     fn run(&mut self, texts: &[&[u32]], groups: &[Vec<Window>]) -> Result<Vec<Scored>, ModelError> {
         let next = AtomicUsize::new(0);
         let failed: Mutex<Option<ModelError>> = Mutex::new(None);
-        let end_of_text = self.end_of_text;
+        let (end_of_text, columns) = (self.end_of_text, self.columns);
         let work = |session: &mut Session| {
             let mut out = Vec::new();
             while let Some(group) = groups.get(next.fetch_add(1, Ordering::Relaxed)) {
-                match run_group(session, texts, group, end_of_text) {
+                match run_group(session, texts, group, (end_of_text, columns)) {
                     Ok(scored) => out.extend(scored),
                     Err(e) => {
                         next.store(groups.len(), Ordering::Relaxed);
@@ -322,14 +336,15 @@ impl Scorer for Gpt2 {
         // a few texts are shared out among the sessions rather than padded together for one of them
         let share = windows.iter().map(|w| w.len).sum::<usize>().div_ceil(self.sessions.len().max(1));
         let groups = groups(windows, share.max(SMALLEST_BATCH).min(self.batch_tokens));
-        let mut out: Vec<TokenScores> = texts.iter().map(|t| TokenScores::zeros(t.len())).collect();
+        let branches = self.info.branches.is_some();
+        let mut out: Vec<TokenScores> = texts.iter().map(|t| TokenScores::zeros(t.len(), branches)).collect();
         let mut scored = self.run(texts, &groups)?;
         // sums over a text's windows must not depend on which worker was faster
         scored.sort_by_key(|s| (s.window.text, s.window.start));
         for scored in scored {
             scored.put(&mut out[scored.window.text]);
         }
-        if out.iter().any(|s| s.surprisal.iter().chain(&s.entropy).chain(&s.variance).chain(&s.pooled).any(|v| !v.is_finite())) {
+        if !out.iter().all(TokenScores::is_finite) {
             return Err(ModelError::Run(
                 "the model gave numbers that are not finite; its weights may be damaged, or too large for this precision".into(),
             ));
@@ -339,7 +354,12 @@ impl Scorer for Gpt2 {
 }
 
 /// Runs windows padded to the longest, which comes first.
-fn run_group(session: &mut Session, texts: &[&[u32]], group: &[Window], end_of_text: u32) -> Result<Vec<Scored>, ModelError> {
+fn run_group(
+    session: &mut Session,
+    texts: &[&[u32]],
+    group: &[Window],
+    (end_of_text, columns): (u32, usize),
+) -> Result<Vec<Scored>, ModelError> {
     let fault = |e: ort::Error| ModelError::Run(e.to_string());
     let width = group.first().map_or(0, |w| w.len);
     let mut ids = vec![i64::from(end_of_text); group.len() * width];
@@ -360,7 +380,7 @@ fn run_group(session: &mut Session, texts: &[&[u32]], group: &[Window], end_of_t
         }
     }
     let scored = rows.len();
-    let chunks = scored.div_ceil(HEAD_ROWS);
+    let chunks = scored.div_ceil(HEAD_ROWS / (columns - 3));
     let per_chunk = scored.div_ceil(chunks);
     rows.resize(chunks * per_chunk, 0);
     targets.resize(chunks * per_chunk, 0);
@@ -373,10 +393,10 @@ fn run_group(session: &mut Session, texts: &[&[u32]], group: &[Window], end_of_t
     let outputs = session.run(inputs).map_err(fault)?;
     let (_, scores) = outputs["scores"].try_extract_tensor::<f32>().map_err(fault)?;
     let (_, pooled) = outputs["pooled"].try_extract_tensor::<f32>().map_err(fault)?;
-    let mut scores = scores.as_chunks::<4>().0.iter().copied();
+    let mut scores = scores.iter().copied();
     let pooled = pooled.chunks_exact((pooled.len() / group.len()).max(1));
     let one = |(&window, pooled): (&Window, &[f32])| {
-        let tokens = scores.by_ref().take(window.len - window.from).collect();
+        let tokens = scores.by_ref().take((window.len - window.from) * columns).collect();
         Scored { window, tokens, pooled: pooled.to_vec() }
     };
     Ok(group.iter().zip(pooled).map(one).collect())

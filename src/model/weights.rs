@@ -75,6 +75,11 @@ impl Weights {
         self.metadata.info(name).map(|i| (i.dtype, i.shape.as_slice()))
     }
 
+    /// A note of the header's `__metadata__`.
+    pub(crate) fn note(&self, key: &str) -> Option<&str> {
+        self.metadata.metadata().as_ref()?.get(key).map(String::as_str)
+    }
+
     /// Where a tensor's bytes lie in the file: offset and length.
     pub(crate) fn position(&self, name: &str) -> Option<(u64, u64)> {
         let (from, to) = self.metadata.info(name)?.data_offsets;
@@ -84,6 +89,18 @@ impl Weights {
     /// Names of all tensors.
     pub(crate) fn names(&self) -> Vec<String> {
         self.metadata.offset_keys()
+    }
+
+    /// Adds the whole file to a hash.
+    pub(crate) fn digest(&self, hash: &mut blake3::Hasher) -> Result<(), ModelError> {
+        match &self.data {
+            Data::Memory(bytes) => hash.update(bytes),
+            Data::File(path, _) => {
+                let fault = |e: std::io::Error| checkpoint(&self.place, format!("cannot be read: {e}"));
+                hash.update_reader(File::open(path).map_err(fault)?).map_err(fault)?
+            }
+        };
+        Ok(())
     }
 
     fn bytes(&self, name: &str) -> Result<Cow<'_, [u8]>, ModelError> {

@@ -34,11 +34,15 @@ pub enum Feature {
     Top100,
     /// Share of tokens of rank above 1000.
     Rest,
+    /// Log-likelihood ratio of the model's two branches, nats per token. The fit takes it only where every text has it.
+    LogLikelihoodRatio,
+    /// Its standard deviation over the text's tokens, nats. As above.
+    LogLikelihoodRatioStd,
 }
 
 impl Feature {
     /// Every feature, in the order of the fit.
-    pub const ALL: [Self; 12] = [
+    pub const ALL: [Self; 14] = [
         Self::MeanSurprisal,
         Self::MeanLogRank,
         Self::LogLrr,
@@ -51,7 +55,18 @@ impl Feature {
         Self::Top10,
         Self::Top100,
         Self::Rest,
+        Self::LogLikelihoodRatio,
+        Self::LogLikelihoodRatioStd,
     ];
+
+    /// Whether these statistics have it: a model without branches has no ratio of theirs.
+    pub fn is_known(self, s: &Statistics) -> bool {
+        match self {
+            Self::LogLikelihoodRatio => s.log_likelihood_ratio.is_some(),
+            Self::LogLikelihoodRatioStd => s.log_likelihood_ratio_std.is_some(),
+            _ => true,
+        }
+    }
 
     /// Its value for a document of `tokens` tokens; finite.
     pub fn of(self, s: &Statistics, tokens: usize) -> f64 {
@@ -68,6 +83,8 @@ impl Feature {
             Self::Top10 => s.rank_fractions.top_10,
             Self::Top100 => s.rank_fractions.top_100,
             Self::Rest => s.rank_fractions.rest,
+            Self::LogLikelihoodRatio => s.log_likelihood_ratio.unwrap_or(0.),
+            Self::LogLikelihoodRatioStd => s.log_likelihood_ratio_std.unwrap_or(0.),
         }
     }
 }

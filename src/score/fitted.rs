@@ -85,7 +85,8 @@ impl FittedScore {
         self.intercept + self.terms.iter().map(term).sum::<f64>()
     }
 
-    /// Fits the score; `ridge` is the penalty on squared weights relative to the mean log loss. Deterministic.
+    /// Fits the score over the features that every row has; `ridge` is the penalty on squared weights relative to the mean log loss.
+    /// Deterministic.
     pub fn fit(rows: &[TrainingRow<'_>], ridge: f64) -> Result<Self, ScoreFitError> {
         let count = |machine| rows.iter().filter(|r| r.machine == machine && r.weight > 0.).count();
         let (human, machine) = (count(false), count(true));
@@ -93,7 +94,8 @@ impl FittedScore {
             return Err(ScoreFitError::OneClass { human, machine });
         }
         let humans: Vec<_> = rows.iter().filter(|r| !r.machine).copied().collect();
-        let mut terms = Feature::ALL.iter().map(|&f| standardise(f, &humans)).collect::<Option<Vec<_>>>().ok_or(ScoreFitError::Singular)?;
+        let known = Feature::ALL.into_iter().filter(|f| rows.iter().all(|r| f.is_known(r.statistics)));
+        let mut terms = known.map(|f| standardise(f, &humans)).collect::<Option<Vec<_>>>().ok_or(ScoreFitError::Singular)?;
         let values: Vec<f64> = rows.iter().flat_map(|r| design(&terms, r)).collect();
         let weights: Vec<f64> = rows.iter().map(|r| r.weight).collect();
         let labels: Vec<bool> = rows.iter().map(|r| r.machine).collect();

@@ -24,11 +24,22 @@ pub enum ScoreName {
     Discrepancy,
     /// -(standard deviation of surprisal), nats: "burstiness" turned round.
     Evenness,
+    /// Mean surprisal under the model's human branch less that under its machine branch, nats; only of a model with branches.
+    LogLikelihoodRatio,
 }
 
 impl ScoreName {
     /// Every plain score.
-    pub const ALL: [Self; 7] = [Self::Likelihood, Self::LogRank, Self::Lrr, Self::Entropy, Self::Top10, Self::Discrepancy, Self::Evenness];
+    pub const ALL: [Self; 8] = [
+        Self::Likelihood,
+        Self::LogRank,
+        Self::Lrr,
+        Self::Entropy,
+        Self::Top10,
+        Self::Discrepancy,
+        Self::Evenness,
+        Self::LogLikelihoodRatio,
+    ];
 
     /// The score of these statistics; `None` where the statistic is undefined for them.
     pub fn of(self, s: &Statistics) -> Option<f64> {
@@ -40,6 +51,7 @@ impl ScoreName {
             Self::Top10 => Some(s.rank_fractions.top_10),
             Self::Discrepancy => s.discrepancy,
             Self::Evenness => Some(-s.surprisal_std),
+            Self::LogLikelihoodRatio => s.log_likelihood_ratio,
         }
     }
 }

@@ -29,6 +29,10 @@ pub struct Statistics {
     pub surprisal_p90: f64,
     /// Correlation of each token's surprisal with the next one's; null where all are equal or there is but one.
     pub surprisal_autocorrelation: Option<f64>,
+    /// Mean surprisal under the model's human branch less that under its machine branch, nats per token; null where it has no branches.
+    pub log_likelihood_ratio: Option<f64>,
+    /// Standard deviation of that difference over the text's tokens, nats.
+    pub log_likelihood_ratio_std: Option<f64>,
     /// Shares of tokens by rank bucket (GLTR).
     pub rank_fractions: RankFractions,
 }
@@ -56,6 +60,7 @@ impl Statistics {
         let mean_surprisal_nats = mean(&surprisal)?;
         let log_ranks: f64 = tokens.rank.iter().map(|&r| f64::from(r.max(1)).ln()).sum();
         let sum: f64 = surprisal.iter().sum();
+        let ratios = ratios(tokens)?;
         let mut sorted = surprisal.clone();
         sorted.sort_unstable_by(f64::total_cmp);
         Some(Self {
@@ -69,6 +74,8 @@ impl Statistics {
             surprisal_p10: quantile(&sorted, 0.1)?,
             surprisal_p90: quantile(&sorted, 0.9)?,
             surprisal_autocorrelation: autocorrelation(&surprisal),
+            log_likelihood_ratio: mean(&ratios),
+            log_likelihood_ratio_std: standard_deviation(&ratios),
             rank_fractions: RankFractions::of(&tokens.rank)?,
         })
     }
@@ -87,6 +94,13 @@ impl RankFractions {
             rest: share(ranks.len() - thousand),
         })
     }
+}
+
+/// Surprisal under the human branch less that under the machine branch, token by token; nothing where there are no branches, `None` where
+/// a number is not finite.
+fn ratios(tokens: &TokenScores) -> Option<Vec<f64>> {
+    let (human, machine) = (wide(&tokens.human_surprisal)?, wide(&tokens.machine_surprisal)?);
+    Some(human.iter().zip(machine).map(|(human, machine)| human - machine).collect())
 }
 
 /// The same numbers in f64; `None` where one is not finite.

@@ -52,13 +52,22 @@ fn a_model_that_overflowed_gives_no_statistics() {
         assert_eq!(Statistics::of(&tokens(&[1., bad], &[1, 2], &[1.; 2], &[1.; 2])), None);
         assert_eq!(Statistics::of(&tokens(&[1.; 2], &[1, 2], &[1., bad], &[1.; 2])), None);
         assert_eq!(Statistics::of(&tokens(&[1.; 2], &[1, 2], &[1.; 2], &[bad, 1.])), None);
+        let branches =
+            TokenScores { human_surprisal: vec![1., bad], machine_surprisal: vec![1.; 2], ..tokens(&[1.; 2], &[1, 2], &[1.; 2], &[1.; 2]) };
+        assert_eq!(Statistics::of(&branches), None);
     }
 }
 
 #[test]
 fn plain_scores_rise_when_text_gets_more_predictable() {
-    let human = Statistics::of(&tokens(&[1., 9., 5.], &[1, 5000, 90], &[4.; 3], &[4.; 3])).unwrap();
-    let machine = Statistics::of(&tokens(&[1., 1.5, 0.5], &[1, 2, 1], &[3.; 3], &[4.; 3])).unwrap();
+    let branched = |t: TokenScores, by_human: [f32; 3], by_machine: [f32; 3]| {
+        let (human_surprisal, machine_surprisal) = (by_human.to_vec(), by_machine.to_vec());
+        Statistics::of(&TokenScores { human_surprisal, machine_surprisal, ..t }).unwrap()
+    };
+    let human = branched(tokens(&[1., 9., 5.], &[1, 5000, 90], &[4.; 3], &[4.; 3]), [1., 7., 5.], [1., 9., 6.]);
+    let machine = branched(tokens(&[1., 1.5, 0.5], &[1, 2, 1], &[3.; 3], &[4.; 3]), [1.5, 2.5, 0.5], [1., 1., 0.5]);
+    near(machine.log_likelihood_ratio.unwrap(), 2. / 3.);
+    near(machine.log_likelihood_ratio_std.unwrap(), ((0.25 + 2.25) / 3. - 4. / 9f64).sqrt());
     for name in ScoreName::ALL {
         assert!(name.of(&machine) > name.of(&human), "{name:?}");
     }
@@ -147,6 +156,34 @@ fn the_fit_is_deterministic_and_its_numbers_survive_json() {
     assert_eq!(back, ScoreModel::Fitted(score));
 }
 
+/// Two kinds of text that differ in nothing but the branches' ratio.
+fn by_ratio(seed: u64, count: usize) -> Vec<(Statistics, usize, bool)> {
+    let mut random = Random(seed);
+    let one = |i: usize| {
+        let machine = i % 2 == 1;
+        let ratio = if machine { 0.3 } else { -0.3 } + 0.2 * random.normal();
+        (
+            Statistics { log_likelihood_ratio: Some(ratio), log_likelihood_ratio_std: Some(1.), ..text(&mut random, 60, 3., 1.5) },
+            60,
+            machine,
+        )
+    };
+    (0..count).map(one).collect()
+}
+
+#[test]
+fn the_branches_ratio_is_fitted_where_every_text_has_it_and_only_there() {
+    let mut texts = by_ratio(4, 400);
+    let score = fit(&texts);
+    assert_eq!(score.terms.len(), Feature::ALL.len());
+    assert!(area(&by_ratio(5, 400), |s, t| score.score(s, t)) > 0.95);
+    texts[17].0.log_likelihood_ratio = None;
+    texts[17].0.log_likelihood_ratio_std = None;
+    let score = fit(&texts);
+    assert!(score.terms.iter().all(|t| ![Feature::LogLikelihoodRatio, Feature::LogLikelihoodRatioStd].contains(&t.feature)));
+    assert_eq!(score.terms.len(), Feature::ALL.len() - 2);
+}
+
 #[test]
 fn one_class_is_refused_and_equal_texts_do_not_break_the_fit() {
     let s = text(&mut Random(9), 30, 3., 1.);
@@ -170,7 +207,7 @@ proptest! {
         let s = Statistics::of(&t).unwrap();
         let json = serde_json::to_value(s).unwrap();
         for (name, value) in json.as_object().unwrap() {
-            let may_be_null = ["lrr", "discrepancy", "surprisal_autocorrelation"].contains(&name.as_str());
+            let may_be_null = ["lrr", "discrepancy", "surprisal_autocorrelation", "log_likelihood_ratio", "log_likelihood_ratio_std"].contains(&name.as_str());
             prop_assert!(!value.is_null() || may_be_null, "{name} is null: not finite");
         }
         let f = s.rank_fractions;

@@ -234,6 +234,9 @@ struct Statistics {
     surprisal_p10: f64,
     surprisal_p90: f64,
     surprisal_autocorrelation: Option<f64>,
+    /// Of a model with branches: surprisal under the human branch less that under the machine branch, nats per token.
+    log_likelihood_ratio: Option<f64>,
+    log_likelihood_ratio_std: Option<f64>,
     rank_fractions: RankFractions,
 }
 
@@ -332,6 +335,16 @@ struct Model {
     device: String,
     precision: String,
     runtime: String,
+    /// Its two adapted branches, where it has them.
+    branches: Option<Branches>,
+}
+
+/// Two adapted copies of a model's upper layers.
+#[derive(ToSchema)]
+struct Branches {
+    /// The first layer that is not shared, from 0.
+    first_layer: u64,
+    provenance: Option<String>,
 }
 
 /// The calibration and the verdict's thresholds.

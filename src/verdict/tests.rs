@@ -141,7 +141,8 @@ fn the_json_has_the_documented_names() {
     let missing: Vec<_> = documented.iter().filter(|n| !found_names.contains(n)).collect();
     let added: Vec<_> = found_names.iter().filter(|n| !documented.contains(n)).collect();
     assert!(missing.is_empty(), "missing: {missing:?}");
-    let allowed = ["surprisal_p10", "surprisal_p90", "surprisal_autocorrelation"].map(|n| format!("statistics.{n}"));
+    let allowed = ["surprisal_p10", "surprisal_p90", "surprisal_autocorrelation", "log_likelihood_ratio", "log_likelihood_ratio_std"];
+    let allowed = allowed.map(|n| format!("statistics.{n}"));
     assert!(added.iter().all(|n| allowed.contains(n) || n.starts_with("normalization.")), "added: {added:?}");
     assert_eq!((&found["verdict"], &found["stream"], &found["id"]), (&json!("machine"), &json!("forum-7"), &json!("a1")));
     assert!(found["tokens"].is_u64() && found["words"].is_u64() && found["score"].is_f64() && found["flagged"].is_boolean());

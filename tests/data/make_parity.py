@@ -3,6 +3,7 @@
 Usage: python tests/data/make_parity.py [FOLDER]     (default: tests/data/parity; see README.md beside this file)
 Statistics are float64 from float32 logits. Every `expected.json` holds
   {"transformers", "torch", "context", "eot", "tie", "cases": [{"name", "text", "ids", "surprisal", "rank", "entropy", "variance", "pooled", "near_ties"}]};
+with "human_surprisal" and "machine_surprisal" where there is a branches.safetensors: each by a model whose upper layers are that branch's.
 `pooled` is the mean of the final hidden states that the tokens were predicted from (empty without tokens); `near_ties` lists [place, lowest, highest] where another logit lies within `tie` of the token's own, so that its rank may differ.
 Texts longer than the context follow the window rule that benches/peers/gpt2_reference.py states.
 Must not read the network; equal on every run with the versions that README.md names.
@@ -17,6 +18,7 @@ sys.path.insert(0, os.path.join(HERE, "..", "..", "benches", "peers"))
 
 import tokenizers  # noqa: E402
 import torch  # noqa: E402
+from safetensors.torch import save_file  # noqa: E402
 import transformers  # noqa: E402
 from gpt2_reference import TIE, EOT, PseudoEnglish, Spec, byte_level_bpe, exact_statistics, load_model, windows, write_checkpoint  # noqa: E402
 
@@ -48,6 +50,7 @@ VARIANTS = {
     "epsilon": dict(config=dict(activation_function="gelu_pytorch_tanh", layer_norm_epsilon=0.05)),
     "vocab_merges": dict(vocab_files=True),
     "padded_vocab": dict(extra=23),
+    "branches": dict(layers=3, first_branched=1, full=True),
 }
 
 
@@ -120,6 +123,20 @@ def pooled(model, ids, eot):
     return torch.cat(kept).mean(0).tolist() if kept else []
 
 
+def write_branches(folder, first, seed):
+    """Writes branches.safetensors: the upper layers of the checkpoint with noise. Returns branch -> a model with these layers."""
+    models, tensors, random = {}, {}, torch.Generator().manual_seed(seed)
+    for branch in ("human", "machine"):
+        models[branch] = load_model(folder, attention="eager")
+        for name, tensor in models[branch].transformer.state_dict().items():
+            if name.startswith("ln_f.") or (name.startswith("h.") and int(name.split(".")[1]) >= first):
+                tensor += 0.3 * tensor.std() * torch.randn(tensor.shape, generator=random)
+                tensors[f"{branch}.{name}"] = tensor
+    notes = {"format": "highwater-branches-1", "first_layer": str(first), "provenance": "noise"}
+    save_file(tensors, os.path.join(folder, "branches.safetensors"), metadata=notes)
+    return models
+
+
 def rounded(values):
     return [float(f"{v:.7g}") for v in values]
 
@@ -144,13 +161,14 @@ def case(name, text, ids, found, mean):
     }
 
 
-def make(folder, tokenizer, seed, full=False, vocab_files=False, extra=0, **spec):
+def make(folder, tokenizer, seed, full=False, vocab_files=False, extra=0, first_branched=0, **spec):
     """Writes one variant; returns its cases."""
     eot = tokenizer.token_to_id(EOT)
     spec = Spec(vocabulary=tokenizer.get_vocab_size() + extra, eot=eot, seed=seed, **spec)
     write_checkpoint(folder, spec)
     write_tokenizer(folder, tokenizer, vocab_files)
     model = load_model(folder, attention="eager")
+    branches = write_branches(folder, first_branched, seed) if first_branched else {}
     theirs = transformers.AutoTokenizer.from_pretrained(folder)
     cases = []
     for name, text in texts(tokenizer, model, full):
@@ -158,6 +176,8 @@ def make(folder, tokenizer, seed, full=False, vocab_files=False, extra=0, **spec
         if ids != tokenizer.encode(text).ids:
             raise ValueError(f"{folder}: `transformers` and `tokenizers` do not agree on the ids of the text `{name}`")
         cases.append(case(name, text, ids, exact_statistics(model, ids, eot), pooled(model, ids, eot)))
+        for branch, tuned in branches.items():
+            cases[-1][f"{branch}_surprisal"] = rounded(exact_statistics(tuned, ids, eot)["surprisal"])
     head = {"transformers": transformers.__version__, "torch": torch.__version__.split("+")[0], "context": spec.context, "eot": eot, "tie": TIE}
     with open(os.path.join(folder, "expected.json"), "w", encoding="utf-8") as f:
         lines = ",\n".join(json.dumps(c, ensure_ascii=True, separators=(",", ":")) for c in cases)

@@ -1,7 +1,11 @@
 //! `highwater calibrate` from outside: labelled rows in, a calibration that `score` takes out.
 
-use crate::cli::{file, highwater, ran, with_input};
-use serde_json::{Value, json};
+use crate::{
+    checkpoint::Copy,
+    cli::{file, highwater, ran, with_input},
+};
+use serde_json::{Map, Value, json};
+use std::{fs, path::Path};
 
 /// Rows of both labels; machines write plainer words. Every text starts differently.
 pub(crate) fn rows(count: usize) -> String {
@@ -70,4 +74,61 @@ fn bad_rows_and_too_few_texts_make_nothing() {
     let nowhere = folder.path().join("absent").join("c.json");
     let run = ran(&mut highwater(&["calibrate", "--human", few.to_str().unwrap(), "-o", nowhere.to_str().unwrap()]));
     assert!(run.code == Some(1) && run.err.contains("folder"), "{}", run.err);
+}
+
+/// A fold whose branches are the model's own, or those with their names exchanged, which turns the ratio round.
+fn fold(folder: &Path, exchanged: bool) {
+    let own = Copy::of("branches");
+    if exchanged {
+        own.rewrite("branches.safetensors", |header, _| {
+            let other = |name: &str| match name.split_once('.') {
+                Some(("human", rest)) => format!("machine.{rest}"),
+                Some(("machine", rest)) => format!("human.{rest}"),
+                _ => name.to_owned(),
+            };
+            *header = header.iter().map(|(name, tensor)| (other(name), tensor.clone())).collect::<Map<_, _>>();
+        });
+    }
+    fs::create_dir_all(folder.join("fold-0")).unwrap();
+    fs::copy(own.path("branches.safetensors"), folder.join("fold-0/branches.safetensors")).unwrap();
+}
+
+/// Folds change what each text is scored with, and nothing else: the calibration is the model's own.
+#[test]
+fn each_text_is_scored_by_the_branches_of_its_fold() {
+    let folder = tempfile::tempdir().unwrap();
+    let at = |name: &str| folder.path().join(name).to_str().unwrap().to_owned();
+    file(folder.path(), "forum.jsonl", &rows(200));
+    let model = Copy::of("branches");
+    let run = |model: &str, more: &[&str]| {
+        let (data, out) = (at("forum.jsonl"), at("c.json"));
+        let usual = ["calibrate", "-q", "--model", model, "--human", &data, "--machine", &data, "-o", &out];
+        let run = ran(&mut highwater(&[&usual, more].concat()));
+        let made = fs::read(&out).ok().map(|bytes| serde_json::from_slice::<Value>(&bytes).unwrap());
+        let kept = made.map(|m| ["model_hash", "score", "bins"].map(|key| m[key].clone()));
+        (run, kept)
+    };
+    let model = model.path("").to_str().unwrap().to_owned();
+    let (usual, without) = run(&model, &[]);
+    assert_eq!(usual.code, Some(0), "{}", usual.err);
+    let features = without.as_ref().unwrap()[1].to_string();
+    assert!(features.contains("log_likelihood_ratio_std"), "{features}");
+
+    let folds = at("folds");
+    let list = |families: Value| json!({"format": "highwater-folds-1", "folds": 1, "families": families}).to_string();
+    for (families, exchanged, same) in
+        [(json!({"forum": 0}), false, true), (json!({"forum": 0}), true, false), (json!({"forum": null}), true, true)]
+    {
+        fold(Path::new(&folds), exchanged);
+        fs::write(at("folds/folds.json"), list(families.clone())).unwrap();
+        let (told, made) = run(&model, &["--folds", &folds]);
+        assert_eq!(told.code, Some(0), "{}", told.err);
+        assert_eq!(made.as_ref().unwrap()[0], without.as_ref().unwrap()[0], "the model's own hash");
+        assert_eq!(made == without, same, "{families}, exchanged: {exchanged}");
+    }
+    fs::write(at("folds/folds.json"), list(json!({"other": 0}))).unwrap();
+    let (told, _) = run(&model, &["--folds", &folds]);
+    assert!(told.code == Some(1) && told.err.contains("200 texts of forum are in no fold"), "{}", told.err);
+    let (told, _) = run("embedded", &["--folds", &folds]);
+    assert!(told.code == Some(1) && told.err.contains("has no branches"), "{}", told.err);
 }

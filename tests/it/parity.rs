@@ -26,6 +26,10 @@ struct Case {
     variance: Vec<f64>,
     /// Mean of the final hidden states.
     pooled: Vec<f64>,
+    #[serde(default)]
+    human_surprisal: Vec<f64>,
+    #[serde(default)]
+    machine_surprisal: Vec<f64>,
     /// (place, lowest, highest) where another logit lies so near that the rank may differ.
     near_ties: Vec<(usize, u32, u32)>,
 }
@@ -74,6 +78,8 @@ fn fp32_matches_transformers_on_every_kind_of_checkpoint() {
             println!("{place}: worst difference in surprisal {s:.1e}, entropy {h:.1e}, variance {v:.1e}, pooled {p:.1e}");
             assert!(s < FP32 && h < FP32 && v < 10. * FP32, "{place}: surprisal {s:e}, entropy {h:e}, variance {v:e}");
             assert!(p < FP32, "{place}: pooled {p:e}");
+            let (h, m) = (worst(&got.human_surprisal, &case.human_surprisal), worst(&got.machine_surprisal, &case.machine_surprisal));
+            assert!(h < FP32 && m < FP32, "{place}: surprisal by the human branch {h:e}, by the machine branch {m:e}");
             for (i, (&got, &expected)) in got.rank.iter().zip(&case.rank).enumerate() {
                 let tie = case.near_ties.iter().any(|&(at, low, high)| at == i && (low..=high).contains(&got));
                 assert!(got == expected || tie, "{place}: rank of token {i} is {got}, expected {expected}");
@@ -89,23 +95,32 @@ fn int8_stays_near_fp32() {
         for case in cases(&path).into_iter().filter(|c| c.ids.len() >= 20) {
             let got = score(&mut *scorer, &[&case.ids]).remove(0);
             let n = case.ids.len() as f64;
-            let difference = (got.surprisal.iter().map(|&s| f64::from(s)).sum::<f64>() - case.surprisal.iter().sum::<f64>()) / n;
-            assert!(difference.abs() < INT8_MEAN, "{} / {}: mean surprisal off by {difference}", path.display(), case.name);
+            for (got, expected) in [
+                (&got.surprisal, &case.surprisal),
+                (&got.human_surprisal, &case.human_surprisal),
+                (&got.machine_surprisal, &case.machine_surprisal),
+            ] {
+                let difference = (got.iter().map(|&s| f64::from(s)).sum::<f64>() - expected.iter().sum::<f64>()) / n;
+                assert!(difference.abs() < INT8_MEAN, "{} / {}: mean surprisal off by {difference}", path.display(), case.name);
+            }
         }
     }
 }
 
 #[test]
 fn a_batch_of_n_equals_n_singles() {
-    for precision in [Precision::Int8, Precision::Fp32] {
-        let mut scorer = load(ModelSource::Directory(parity().join("plain")), precision);
-        let cases = cases(&parity().join("plain"));
+    for (precision, name) in [Precision::Int8, Precision::Fp32].into_iter().flat_map(|p| [(p, "plain"), (p, "branches")]) {
+        let mut scorer = load(ModelSource::Directory(parity().join(name)), precision);
+        let cases = cases(&parity().join(name));
         let lists: Vec<&[u32]> = cases.iter().map(|c| c.ids.as_slice()).chain([&[][..]]).collect();
         let together = score(&mut *scorer, &lists);
         for (ids, batch) in lists.iter().zip(&together) {
             let alone = score(&mut *scorer, &[ids]).remove(0);
             assert_eq!(&alone.rank, &batch.rank);
-            for (a, b) in alone.surprisal.iter().zip(&batch.surprisal).chain(alone.variance.iter().zip(&batch.variance)) {
+            let of_a_branch = if name == "branches" { ids.len() } else { 0 };
+            assert_eq!((batch.human_surprisal.len(), batch.machine_surprisal.len()), (of_a_branch, of_a_branch));
+            let all = |s: &TokenScores| [&s.surprisal, &s.variance, &s.human_surprisal, &s.machine_surprisal].map(Vec::as_slice).concat();
+            for (a, b) in all(&alone).iter().zip(&all(&batch)) {
                 assert!((a - b).abs() < 1e-5, "{precision}: {a} alone, {b} in a batch");
             }
             assert_eq!(alone.pooled.len(), if ids.is_empty() { 0 } else { scorer.info().width });

@@ -42,7 +42,7 @@ fn numbers_too_large_for_half_precision_are_refused_by_name() {
     bytes.extend(header.as_bytes());
     bytes.extend([1f32, -70_000.].iter().flat_map(|v| v.to_le_bytes()));
     let weights = Weights::from_bytes(bytes, "w.safetensors").unwrap();
-    let target = |dtype| Target { name: "w".into(), dtype, shape: vec![2], source: "w".into(), make: Make::Same };
+    let target = |dtype| Target { branch: false, name: "w".into(), dtype, shape: vec![2], source: "w".into(), make: Make::Same };
     assert_eq!(checked(&target(DType::F32), &weights).unwrap(), [1., -70_000.]);
     let told = checked(&target(DType::F16), &weights).unwrap_err().to_string();
     assert_eq!(told, "w.safetensors: tensor `w` holds -70000, expected numbers that fp16 can hold");

@@ -215,7 +215,8 @@ fn session(
     } else {
         builder = scorer::with_cuda(builder, choice).map_err(|e| fault(&e))?;
     }
-    let plan = graph::Plan { config: &checkpoint.config, tensors: &prepared.tensors, location: &location, flavour: choice.flavour };
+    let (config, tensors) = (&checkpoint.config, &prepared.tensors);
+    let plan = graph::Plan { config, tensors, location: &location, flavour: choice.flavour, fork: None };
     builder.commit_from_memory(&graph::decoding(&plan)).map_err(|e| fault(&e))
 }
 

@@ -19,7 +19,7 @@ fn options(name: &str) -> LoadOptions {
 
 fn on_the_cpu(name: &str, flavour: Flavour) -> Gpt2Generator {
     let options = options(name);
-    let checkpoint = Checkpoint::open(&options.source).unwrap();
+    let checkpoint = Checkpoint::open(&options.source, None).unwrap();
     let environment = runtime::environment(None, false).unwrap().1;
     let (engine, info) = start(&environment, &checkpoint, &Choice::on_the_cpu(flavour), &options).unwrap();
     Gpt2Generator::new(checkpoint, engine, info)

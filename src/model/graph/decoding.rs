@@ -69,9 +69,7 @@ impl Writer<'_> {
         let token = self.graph.op(Op::onnx("Gather"), &[&wte, &ids]);
         let position = self.graph.op(Op::onnx("Gather"), &[&wpe, &positions]);
         let mut stream = self.graph.op(Op::onnx("Add"), &[&token, &position]);
-        let (gamma, beta) = (self.tensor("h.0.ln_1.weight"), self.tensor("h.0.ln_1.bias"));
-        let op = self.epsilon(Op::onnx("LayerNormalization"));
-        let mut normal = self.graph.op(op, &[&stream, &gamma, &beta]);
+        let mut normal = self.normalise(&stream, "h.0.ln_1");
         for layer in 0..self.plan.config.layers {
             let h = format!("h.{layer}");
             let qkv = self.linear(&normal, &format!("{h}.attn.c_attn"), None);

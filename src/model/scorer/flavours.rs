@@ -13,7 +13,7 @@ const HALF: f32 = 0.03;
 fn checkpoint(name: &str) -> (LoadOptions, Checkpoint) {
     let folder = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/data/parity").join(name);
     let options = LoadOptions { source: ModelSource::Directory(folder), threads: 1, cache: None, ..LoadOptions::default() };
-    let checkpoint = Checkpoint::open(&options.source).unwrap();
+    let checkpoint = Checkpoint::open(&options.source, None).unwrap();
     (options, checkpoint)
 }
 
@@ -38,18 +38,18 @@ fn texts() -> Vec<Vec<u32>> {
 fn the_graph_of_plain_operators_equals_the_one_with_our_own() {
     let texts = texts();
     let texts: Vec<&[u32]> = texts.iter().map(Vec::as_slice).collect();
-    for name in ["plain", "untied", "gelu_inner", "relu", "silu", "tanh", "quick_gelu", "unscaled", "inverse_layer", "padded_vocab"] {
+    for name in
+        ["plain", "untied", "gelu_inner", "relu", "silu", "tanh", "quick_gelu", "unscaled", "inverse_layer", "padded_vocab", "branches"]
+    {
         let plain = on_the_cpu(name, Flavour::Plain).unwrap().score(&texts).unwrap();
         let own = on_the_cpu(name, Flavour::CpuF32).unwrap().score(&texts).unwrap();
         for (plain, own) in plain.iter().zip(&own) {
             let (s, h) = (worst(&plain.surprisal, &own.surprisal), worst(&plain.entropy, &own.entropy));
             let (v, p) = (worst(&plain.variance, &own.variance), worst(&plain.pooled, &own.pooled));
             assert!(s < TOLERANCE && h < TOLERANCE && v < 10. * TOLERANCE, "{name}: surprisal {s:e}, entropy {h:e}, variance {v:e}");
-            assert!(
-                p < TOLERANCE && !plain.pooled.is_empty() && plain.pooled.len() == own.pooled.len(),
-                "{name}: pooled {p:e} of {} numbers",
-                plain.pooled.len()
-            );
+            let branches = worst(&plain.human_surprisal, &own.human_surprisal).max(worst(&plain.machine_surprisal, &own.machine_surprisal));
+            assert!(branches < TOLERANCE && own.human_surprisal.is_empty() == (name != "branches"), "{name}: branches {branches:e}");
+            assert!(p < TOLERANCE && !plain.pooled.is_empty(), "{name}: pooled {p:e} of {} numbers", plain.pooled.len());
             // another order of summation may swap two tokens that are equally likely
             assert!(plain.rank.iter().zip(&own.rank).all(|(a, b)| a.abs_diff(*b) <= 1), "{name}: {:?}\n{:?}", plain.rank, own.rank);
         }
@@ -61,7 +61,9 @@ fn the_graph_of_plain_operators_equals_the_one_with_our_own() {
 fn the_graph_in_half_precision_is_near_the_one_in_single_precision() {
     let texts = texts();
     let texts: Vec<&[u32]> = texts.iter().map(Vec::as_slice).collect();
-    for name in ["plain", "untied", "fp16", "bf16", "gelu_inner", "relu", "silu", "tanh", "quick_gelu", "unscaled", "inverse_layer"] {
+    for name in
+        ["plain", "untied", "fp16", "bf16", "gelu_inner", "relu", "silu", "tanh", "quick_gelu", "unscaled", "inverse_layer", "branches"]
+    {
         let half = on_the_cpu(name, Flavour::Half).unwrap().score(&texts).unwrap();
         let own = on_the_cpu(name, Flavour::CpuF32).unwrap().score(&texts).unwrap();
         for (half, own) in half.iter().zip(&own) {
@@ -69,6 +71,8 @@ fn the_graph_in_half_precision_is_near_the_one_in_single_precision() {
             assert!(s < HALF && h < HALF, "{name}: surprisal {s:e}, entropy {h:e}");
             let p = worst(&half.pooled, &own.pooled);
             assert!(p < HALF, "{name}: pooled {p:e}");
+            let branches = worst(&half.human_surprisal, &own.human_surprisal).max(worst(&half.machine_surprisal, &own.machine_surprisal));
+            assert!(branches < HALF, "{name}: branches {branches:e}");
         }
     }
 }

@@ -1,5 +1,6 @@
 //! Damaged checkpoints: every one is refused with one sentence that names the file, what was found and what was expected.
 
+mod branches;
 mod cache;
 mod library;
 
@@ -12,10 +13,10 @@ use std::{
 use tempfile::TempDir;
 
 /// A copy of a small checkpoint that may be damaged.
-struct Copy(TempDir);
+pub(crate) struct Copy(TempDir);
 
 impl Copy {
-    fn of(name: &str) -> Self {
+    pub(crate) fn of(name: &str) -> Self {
         let copy = Self(tempfile::tempdir().unwrap());
         for entry in fs::read_dir(Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data/parity").join(name)).unwrap() {
             let entry = entry.unwrap();
@@ -24,7 +25,7 @@ impl Copy {
         copy
     }
 
-    fn path(&self, file: &str) -> PathBuf {
+    pub(crate) fn path(&self, file: &str) -> PathBuf {
         self.0.path().join(file)
     }
 
@@ -45,13 +46,18 @@ impl Copy {
 
     /// Rewrites model.safetensors with another header and other data.
     fn reweigh(&self, change: impl FnOnce(&mut Map<String, Value>, &mut Vec<u8>)) {
-        let bytes = fs::read(self.path("model.safetensors")).unwrap();
+        self.rewrite("model.safetensors", change);
+    }
+
+    /// The same with any safetensors file.
+    pub(crate) fn rewrite(&self, file: &str, change: impl FnOnce(&mut Map<String, Value>, &mut Vec<u8>)) {
+        let bytes = fs::read(self.path(file)).unwrap();
         let size = u64::from_le_bytes(bytes[..8].try_into().unwrap()) as usize;
         let mut header: Map<String, Value> = serde_json::from_slice(&bytes[8..8 + size]).unwrap();
         let mut data = bytes[8 + size..].to_vec();
         change(&mut header, &mut data);
         let header = serde_json::to_vec(&header).unwrap();
-        self.write("model.safetensors", [&(header.len() as u64).to_le_bytes(), &header[..], &data].concat());
+        self.write(file, [&(header.len() as u64).to_le_bytes(), &header[..], &data].concat());
     }
 
     fn load(&self, precision: Precision) -> Result<Box<dyn model::Scorer>, ModelError> {
