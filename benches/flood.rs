@@ -27,7 +27,7 @@ fn monitor(max_keys: usize, track_changes: bool) -> Monitor {
 
 /// Five length bins, as many as a real calibration has.
 fn reference() -> Reference {
-    let bin = |from_tokens| BinRates { from_tokens, human: 2500, machine: 500, detected: vec![60, 150, 270, 390] };
+    let bin = |from_tokens| BinRates { from_tokens, human: 2500, few_shot: false, machine: 500, detected: vec![60, 150, 270, 390] };
     Reference::new([8, 24, 48, 128, 256].map(bin).to_vec()).expect("these bins fit together")
 }
 

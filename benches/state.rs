@@ -1,6 +1,6 @@
 //! What durability costs: seconds to go on with a million streams, after a clean end and after a kill, and milliseconds per durable batch.
 //! `cargo bench --bench state [STREAMS]`.
-#![allow(clippy::unwrap_used)]
+#![allow(clippy::print_stdout, clippy::unwrap_used)]
 
 use highwater::{
     calibration::Calibration,

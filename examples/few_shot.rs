@@ -4,6 +4,8 @@
 //!     highwater score eval/*.jsonl -q -o scored.jsonl
 //!     cargo run --release --example few_shot -- scored.jsonl eval/*.jsonl
 
+#![allow(clippy::print_stdout, reason = "the table is what it is for")]
+
 use highwater::{
     calibration::{Calibration, FitOptions, Sample},
     score::Statistics,

@@ -158,7 +158,7 @@ mod tests {
         let thread = std::thread::spawn(move || {
             let (mut socket, _) = listener.accept().unwrap();
             let (mut seen, mut buffer) = (Vec::new(), [0; 1024]);
-            while !seen.ends_with(b"body") && !(seen.starts_with(b"GET") && seen.ends_with(b"\r\n\r\n")) {
+            while !(seen.ends_with(b"body") || seen.starts_with(b"GET") && seen.ends_with(b"\r\n\r\n")) {
                 let n = socket.read(&mut buffer).unwrap();
                 seen.extend_from_slice(&buffer[..n]);
             }

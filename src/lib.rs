@@ -33,7 +33,7 @@
 //! | [`flood`] | `observe(document, assessment, now) -> StreamStatus`; alarms, eviction, state as bytes and in a file | stats, text, verdict | hashbrown, redb |
 //! | [`report`] | numbers -> one self-contained HTML page with plots | text | plotters |
 //! | [`client`] | URL and bytes -> status and bytes, over HTTP and HTTPS | | ureq |
-//! | [`adversary`] | prompts -> generated corpus, with its provenance; text -> attacked text | text, model, detector, client | chacha20 |
+//! | [`adversary`] | prompts -> generated corpus, with its provenance; text -> attacked text | text, model, verdict, detector, client | chacha20 |
 //! | [`batch`] | files in -> files out, constant memory, input order | text, verdict, detector | csv, flate2, parquet, zstd |
 //! | [`service`] | HTTP: routes, wire types, worker, errors, metrics, page | text, verdict, flood, client, detector, model, calibration | axum, ring, tokio, hyper, hyper_util, http_body_util, futures_util, bytes, tower, tower_http, metrics, metrics_exporter_prometheus, utoipa |
 //! | [`config`] | flags > env > file > defaults, one merge, all faults at once | | toml |

@@ -30,9 +30,9 @@ pub enum AbstainReason {
     TooShort,
     /// Not a language that the model was trained on.
     UnsupportedLanguage,
-    /// Mostly something else than words: code, a table, numbers.
+    /// Mostly something else than words (code, a table, numbers), or the same few words over and over.
     NotProse,
-    /// The model knows most of it by heart, or it says one thing over and over.
+    /// The model knows most of it by heart.
     Memorised,
     /// The loaded model has no calibration: there is a score and no p-value.
     Uncalibrated,
@@ -128,7 +128,7 @@ pub struct Evidence<'a> {
     pub tokens: &'a TokenScores,
     /// Whether the text is in a language that the model does not know.
     pub unsupported_language: bool,
-    /// Whether the text is made of something else than words.
+    /// Whether the text is no prose.
     pub not_prose: bool,
 }
 

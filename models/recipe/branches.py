@@ -241,7 +241,7 @@ def main():
     p.add_argument("--lone-share", type=float, default=0.5, help="what a family with one label counts")
     p.add_argument("--skip-attack", default="perturb|homoglyph|zero_width|whitespace|misspell|upper_lower", help="attacks (regex) that are not tuned on")
     p.add_argument("--epochs", type=int, default=1)
-    p.add_argument("--batch-tokens", type=int, default=4096)
+    p.add_argument("--batch-tokens", type=int, default=2048)
     p.add_argument("--lr", type=float, default=1e-3)
     p.add_argument("--report-rows", type=int, default=150, help="texts of one family and label in the report")
     p.add_argument("--seed", type=int, default=0)

@@ -21,7 +21,7 @@ pub use corpus::{Length, Order, Progress, Row, Summary, Watch, describe, rows, r
 pub use error::AdversaryError;
 pub use flood::Plan;
 pub use output::{Format, Output};
-pub use prompts::{Human, Prompt, first_words, humans, machines, prompts};
+pub use prompts::{Human, Prompt, first_words, humans, machines, prompts, texts};
 pub use random::Random;
 pub use sampling::{History, Penalties, Sampler, Sampling, greedy};
 pub use writer::{Decoding, Desk, End, Request, Writing, Written, write};

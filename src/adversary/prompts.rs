@@ -52,6 +52,15 @@ pub fn prompts(path: &Path) -> Result<Vec<Prompt>, AdversaryError> {
     nonempty(path, "prompts", read(path, prompt)?)
 }
 
+/// The texts of a file, whoever wrote them.
+///
+/// # Errors
+/// A file that cannot be read or holds no text; a row without one.
+pub fn texts(path: &Path) -> Result<Vec<String>, AdversaryError> {
+    let text = |line: usize, row: Row| Ok(Some(row.text.ok_or_else(|| bad_row(path, line, "expected a `text`"))?));
+    nonempty(path, "texts", read(path, text)?)
+}
+
 /// A human text.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Human {
@@ -198,12 +207,13 @@ mod tests {
     #[test]
     fn prompts_are_lines_or_rows() {
         let (_folder, path) = with("\u{FEFF}first one\n\n  second\r\n");
-        let texts: Vec<_> = prompts(&path).unwrap().into_iter().map(|p| p.text).collect();
-        assert_eq!(texts, ["first one", "  second"]);
+        let lines: Vec<_> = prompts(&path).unwrap().into_iter().map(|p| p.text).collect();
+        assert_eq!(lines, ["first one", "  second"]);
         let (_folder, path) = with("{\"prompt\":\"a\",\"text\":\"b\",\"pair\":\"p\",\"domain\":\"d\"}\n{\"text\":\"b\"}\n");
         let rows = prompts(&path).unwrap();
         assert_eq!(rows[0], Prompt { text: "a".into(), pair: Some("p".into()), domain: Some("d".into()), like: None });
         assert_eq!(rows[1].text, "b");
+        assert_eq!(texts(&path).unwrap(), ["b", "b"]);
     }
 
     #[test]

@@ -90,12 +90,13 @@ impl Bin {
         &self.rate_bounds
     }
 
-    /// The conformal p-value; in a few-shot profile, at least the share of the community's own texts that score as high: what they show
-    /// outright, no model of them may deny.
+    /// The conformal p-value; in a few-shot profile, at least that of the community's own texts where any of them scores as high: only below
+    /// what they can say at all is the lent shape believed.
     pub(super) fn p_value(&self, score: f64) -> f64 {
         let score = score as f32;
-        let above = self.few.len() - self.few.partition_point(|&a| a < score);
-        stats::p_value(&self.human, score).max(above as f64 / (self.few.len() + 1) as f64)
+        let lent = stats::p_value(&self.human, score);
+        let beyond_all = self.few.last().is_none_or(|&highest| highest < score);
+        if beyond_all { lent } else { lent.max(stats::p_value(&self.few, score)) }
     }
 
     /// Upper bound of the true rate of {p <= `level`}, right with confidence [`super::CONFIDENCE`].

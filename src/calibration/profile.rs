@@ -36,13 +36,13 @@ impl Calibration {
     /// the community's z, the pivot R = (z - a) / c of a new text then has a law that does not depend on shift and scale: that of
     /// (Z0 - mean(Z1..Zn)) / sd(Z1..Zn), which is drawn from the base's own scores, at the lengths of the few texts. (For normal Z this is
     /// Student's prediction interval.) The reference of bin b is m + d (a + c R) for 4000 such draws: it is wider than the base stretched
-    /// to fit, and that is how the error of a and c is paid for. On top, no p-value is below the share k / (n + 1) of the community's own
-    /// texts that score as high, k being their number.
+    /// to fit, and that is how the error of a and c is paid for. On top, where any of the community's own texts
+    /// scores as high, the p-value is at least their conformal one.
     ///
-    /// *Promised:* under the assumption, P(p <= q) <= q over the draw of the few texts and the new one, up to the base's own finite
-    /// reference. Without it, the true rate of {p <= q} over the community's mix of lengths is at most
-    /// [`Calibration::rate_upper_bound`] with 95% confidence over the few texts, because of k / (n + 1): that part needs nothing but that the
-    /// texts and the new one are exchangeable.
+    /// *Promised:* P(p <= q) <= q for every q of 1/(n + 1) or more, over the draw of the few texts and the new one, whatever the scores look
+    /// like: then the conformal p-value is at most q as well. For smaller q the same under the assumption, up to the base's own finite
+    /// reference, and without it at most 1/(n + 1). Given the few texts, the true rate of {p <= q} over the community's mix of lengths is at most
+    /// [`Calibration::rate_upper_bound`] with 95% confidence, again whatever the scores look like.
     ///
     /// The machine reference is this calibration's in both cases.
     pub fn profile(&self, samples: &[Sample], name: impl Into<String>, created: Timestamp) -> Result<Self, FitError> {

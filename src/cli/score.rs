@@ -3,7 +3,7 @@
 use super::{
     Outcome,
     args::{Common, Score},
-    chatty, explain,
+    chatty,
     floods::Along,
     join,
     progress::{Bar, rates},
@@ -56,7 +56,7 @@ pub(super) fn run(args: Score, common: &Common, matches: &ArgMatches) -> anyhow:
             along.save_alarms(path)?;
         }
         if chatty() {
-            writeln!(io::stderr(), "{}", explain::harmless(&along.tell()))?;
+            writeln!(io::stderr(), "{}", crate::text::harmless(&along.tell()))?;
         }
     }
     Ok(match summary {

@@ -363,7 +363,10 @@ impl Store {
             return Err(self.damaged(reason));
         }
         let monitor = restored.map_err(|error| match error {
-            RestoreError::Other { .. } => StoreError::Other { path: self.path.clone(), difference: error.to_string() },
+            RestoreError::Other { .. } => {
+                let difference = "it was made with another calibration or base share (--base-share)".to_owned();
+                StoreError::Other { path: self.path.clone(), difference }
+            }
             error => self.damaged(error),
         })?;
         let alarms = alarms(&txn).map_err(read)?;

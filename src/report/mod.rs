@@ -32,7 +32,7 @@ thead th{border-bottom:1px solid light-dark(#999,#777)}td.n{text-align:right;fon
 /// })?;
 /// let bar = Bar { name: "tweets".into(), value: 0.012, interval: Some((0.008, 0.017)) };
 /// page.bars(&Bars { title: "False alarms".into(), x: Axis::new("rate"), bars: vec![bar], reference: Some(0.01) })?;
-/// page.table(&["stream", "delay"], &[vec!["forum-7".into(), "38".into()]]);
+/// page.table(&["stream", "delay"], &[vec!["forum-7", "38"]]);
 /// assert!(page.html().contains("<svg"));
 /// # Ok::<(), highwater::report::ReportError>(())
 /// ```

@@ -1,4 +1,4 @@
-//! Whether the model knows a text by heart, or the text repeats itself: either way its surprisal says nothing of who wrote it.
+//! Whether the model knows a text by heart: then its surprisal says nothing of who wrote it.
 
 use crate::model::TokenScores;
 
@@ -11,8 +11,7 @@ const BY_HEART: f64 = std::f64::consts::LN_2;
 const MOST_OF_IT: f64 = 0.5;
 
 /// Whether at least half of the tokens stand in stretches of 24 tokens on which the model bets better than even, on average. False below
-/// 24 tokens. Scripture, licences and slogans that stood in the training text often are like that, and so is a text that says one
-/// thing over and over.
+/// 24 tokens. Scripture, licences and slogans that stood in the training text often are like that.
 pub fn memorised(tokens: &TokenScores) -> bool {
     let mut sums = Vec::with_capacity(tokens.len() + 1);
     sums.push(0.);

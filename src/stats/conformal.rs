@@ -36,17 +36,16 @@ pub fn rate_upper_bound(n: usize, level: f64, confidence: f64) -> f64 {
     beta_quantile(k, n + 1 - k, confidence)
 }
 
-/// Upper bound, right with probability `confidence` over sets of `n` scores, of the true rate of {k / (n + 1) <= `level`}, k the number
-/// of the set's scores that are at least the new one.
+/// Upper bound, right with probability `confidence` over sets of `n` scores, of the true rate of {p <= `level`} where p is at least the
+/// conformal p-value of the set for all scores that the set reaches, and anything for those beyond all of the set.
 ///
-/// Against the conformal p-value, (k + 1) / (n + 1), the new score itself is not counted in, so that 0 is possible; given the set, the
-/// rate is then Beta(k + 1, n - k) with k = floor(level (n + 1)), by the same argument as [`rate_upper_bound`]: never 0.
+/// The rate is at most that of the larger of the level and 1 / (n + 1), the smallest conformal p-value; as [`rate_upper_bound`], but never 0.
 pub fn few_rate_upper_bound(n: usize, level: f64, confidence: f64) -> f64 {
-    let k = attainable(n, level);
-    if k >= n || !(0. ..=1.).contains(&confidence) {
+    let k = attainable(n, level).max(1);
+    if k > n || !(0. ..=1.).contains(&confidence) {
         return 1.;
     }
-    beta_quantile(k + 1, n - k, confidence)
+    beta_quantile(k, n + 1 - k, confidence)
 }
 
 /// Interval of a proportion seen as `successes` of `trials` independent trials, right with probability `confidence` at least (Clopper &

@@ -59,7 +59,7 @@ fn what_cannot_be_done_is_said_in_one_error() {
     let (empty, there) = (empty.to_str().unwrap(), there.to_str().unwrap());
     let cases: [(&[&str], i32, &str); 9] = [
         (&["homoglif", there], 2, "similar value exists: 'homoglyph'"),
-        (&["number,", there], 2, "invalid value"),
+        (&["number,", there], 2, "a value is required"),
         (&["number", there, "--rate", "1.5"], 1, "--rate: `1.5` is no share"),
         (&["number", empty], 1, "there is no text in"),
         (&["number", there, "-o", there], 1, "is read and cannot be written"),

@@ -48,6 +48,8 @@ fn texts_begin_with_their_prompts_and_pairs_have_the_length_of_their_human_text(
     assert_eq!(pairs.len(), 6);
     assert!(pairs[3]["pair"] == "h3" && pairs[3]["prompt"] == "This is what person" && pairs[3]["meta"]["end"] == "length");
     assert!(pairs[3]["text"].as_str().unwrap().starts_with("This is what person"));
+    let described = rows(&generate(&["--top-p", "0.9", "--temperature", "0.7", "--repetition-penalty", "1.1"]));
+    assert_eq!(described[0]["decoding"], "t=0.7 top_p=0.9 repetition_penalty=1.1");
     let text = generate(&["--prompt", "Once", "-n", "2", "--as", "text", "--delimiter", "~~"]);
     assert!(text.starts_with("Once") && text.matches("\n~~\n").count() == 2, "{text}");
     let bare = generate(&["--prompt", "Once", "-n", "2", "--as", "text", "--delimiter", "~~", "--include-prefix", "off"]);
@@ -91,6 +93,7 @@ fn every_fault_and_contradiction_is_told_at_once() {
         (&["--greedy", "-n", "3"], "would repeat"),
         (&["--greedy", "--top-k", "5"], "--greedy draws nothing"),
         (&["--prompt-words", "3"], "--humans"),
+        (&["--flood", "rate=20/s,share=0.2,onset=1s", "--humans", empty.to_str().unwrap(), "-n", "5"], "--nsamples do not go"),
         (&["--resume"], "--resume goes on with a file"),
         (&["--flood", "rate=20/s,share=2,onset=1s"], "share `2`"),
         (&["--flood", "rate=20/s,share=0.2,onset=1s"], "name their file with --humans"),

@@ -20,11 +20,13 @@ fn assessed(texts: &[String]) -> Vec<Value> {
     run.out.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
 }
 
+type Change = fn(&str) -> String;
+
 #[test]
 fn an_emoji_an_accent_or_a_foreign_word_is_not_punished() {
     let plain: Vec<String> = HUMAN.iter().map(|text| (*text).to_owned()).collect();
     let before = assessed(&plain);
-    let changes: [(&str, fn(&str) -> String); 4] = [
+    let changes: [(&str, Change); 4] = [
         ("emoji", |text| format!("{text} 😂👍🏽")),
         ("accents", |text| text.replacen("the ", "the café ", 1).replacen(" and ", " and naïve ", 1)),
         ("Cyrillic", |text| format!("{text} As they say, «доверяй, но проверяй».")),
@@ -53,7 +55,7 @@ fn what_is_no_english_prose_is_not_judged() {
             "Ich habe heute leider keine Zeit für dich, aber morgen können wir zusammen essen gehen, wenn du willst.".into(),
         ),
         ("unsupported_language", "Привет, как дела? Я сегодня ничего не делаю, а завтра пойду гулять в парк с друзьями и собакой.".into()),
-        ("memorised", "buy now ".repeat(60)),
+        ("not_prose", "buy now ".repeat(60)),
     ];
     let found = assessed(&texts.clone().map(|(_, text)| text));
     for ((reason, text), found) in texts.iter().zip(found) {

@@ -132,7 +132,7 @@ fn row(i: usize) -> String {
         By working together and sharing our ideas, we can create a welcoming environment for everyone, and grow together as a community.";
     let human = "Went past the old chandlery again on Tuesday, the one Dad swore blind sold him a left-handed sextant in '74, and of course \
         it's a vape shop now. Two lads out front, neither knew what a sextant was.";
-    let text = if i > 20 && i % 4 > 0 { machine } else { human };
+    let text = if i > 20 && !i.is_multiple_of(4) { machine } else { human };
     let time = format!("2026-01-31T12:{:02}:00Z", i % 60);
     format!("{}\n", serde_json::json!({"id": i, "forum": format!("f{}", i % 2), "text": format!("{text} {i}"), "time": time}))
 }
@@ -164,7 +164,7 @@ fn streams_of_a_file_are_watched_summed_up_and_their_alarms_written() {
 fn a_killed_run_goes_on_with_the_evidence_of_the_rows_that_are_written() {
     let folder = tempfile::tempdir().unwrap();
     // More than one chunk.
-    let input = file(folder.path(), "in.jsonl", &(0..900).map(|i| row(i % 300 + 1000 * (i / 300))).collect::<String>());
+    let input = file(folder.path(), "in.jsonl", &(0..560).map(row).collect::<String>());
     let score = |name: &str, more: &[&str]| {
         let output = folder.path().join(name);
         let alarms = folder.path().join(format!("{name}.alarms"));
@@ -176,33 +176,28 @@ fn a_killed_run_goes_on_with_the_evidence_of_the_rows_that_are_written() {
     };
     let (mut command, whole, whole_alarms) = score("whole.jsonl", &[]);
     assert_eq!(ran(&mut command).code, Some(0));
-    for kill_after in [1, 2] {
-        let name = format!("killed-{kill_after}.jsonl");
-        let (mut command, output, alarms) = score(&name, &[]);
-        let mut child = command.spawn().unwrap();
-        let part = folder.path().join(format!("{name}.part"));
-        let written = || std::fs::read_to_string(&part).map_or(0, |text| text.lines().count());
-        while written() < kill_after * 200 && child.try_wait().unwrap().is_none() {
-            std::thread::yield_now();
-        }
-        child.kill().unwrap();
-        child.wait().unwrap();
-        assert!(!output.exists(), "it ended before it was killed");
-        let (mut command, ..) = score(&name, &["--resume"]);
-        let run = ran(&mut command);
-        assert_eq!(run.code, Some(0), "{}", run.err);
-        let facts = |path| {
-            let fact = |row: Value| (row["id"].clone(), row["streams"][0]["documents"].clone(), row["streams"][0]["log_e"].clone());
-            rows(&std::fs::read_to_string(path).unwrap()).into_iter().map(fact).collect::<Vec<_>>()
-        };
-        assert_eq!(facts(&output), facts(&whole), "no row lost or doubled, and the same evidence after each");
-        let numbers = |path| {
-            rows(&std::fs::read_to_string(path).unwrap())
-                .iter()
-                .map(|a| (a["sequence"].clone(), a["documents"].clone()))
-                .collect::<Vec<_>>()
-        };
-        assert_eq!(numbers(&alarms), numbers(&whole_alarms));
-        assert!(!folder.path().join(format!("{name}.part.flood")).exists(), "nothing is left behind");
+    let name = "killed.jsonl";
+    let (mut command, output, alarms) = score(name, &[]);
+    let mut child = command.spawn().unwrap();
+    let part = folder.path().join(format!("{name}.part"));
+    let written = || std::fs::read_to_string(&part).map_or(0, |text| text.lines().count());
+    while written() < 250 && child.try_wait().unwrap().is_none() {
+        std::thread::yield_now();
     }
+    child.kill().unwrap();
+    child.wait().unwrap();
+    assert!(!output.exists(), "it ended before it was killed");
+    let (mut command, ..) = score(name, &["--resume"]);
+    let run = ran(&mut command);
+    assert_eq!(run.code, Some(0), "{}", run.err);
+    let facts = |path| {
+        let fact = |row: Value| (row["id"].clone(), row["streams"][0]["documents"].clone(), row["streams"][0]["log_e"].clone());
+        rows(&std::fs::read_to_string(path).unwrap()).into_iter().map(fact).collect::<Vec<_>>()
+    };
+    assert_eq!(facts(&output), facts(&whole), "no row lost or doubled, and the same evidence after each");
+    let numbers = |path| {
+        rows(&std::fs::read_to_string(path).unwrap()).iter().map(|a| (a["sequence"].clone(), a["documents"].clone())).collect::<Vec<_>>()
+    };
+    assert_eq!(numbers(&alarms), numbers(&whole_alarms));
+    assert!(!folder.path().join(format!("{name}.part.flood")).exists(), "nothing is left behind");
 }

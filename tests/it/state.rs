@@ -182,7 +182,9 @@ fn a_state_file_that_cannot_be_used_is_refused_with_a_choice() {
     let twice = refused(&["--state", path]);
     assert!(twice.code == Some(2) && twice.err.contains("another process uses the state file"), "{}", twice.err);
     serving.kill();
-    let human: String = (0..120).map(|i| format!("{}\n", json!({"text": format!("{HUMAN} {i}")}))).collect();
+    // Texts that begin alike are one text to a calibration.
+    let text = |letter: char| json!({"text": format!("{}. {HUMAN}", letter.to_string().repeat(50))});
+    let human: String = ('a'..='z').map(|letter| format!("{}\n", text(letter))).collect();
     let (human, profile) = (file(folder.path(), "human.jsonl", &human), folder.path().join("profile.json"));
     let made = ran(&mut highwater(&["calibrate", "--human", human.to_str().unwrap(), "-o", profile.to_str().unwrap()]));
     assert_eq!(made.code, Some(0), "{}", made.err);

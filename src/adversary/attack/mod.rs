@@ -74,12 +74,17 @@ pub enum Rate {
     Share(f64),
 }
 
+/// Where a text can be changed: byte ranges.
+type Places = fn(&str) -> Vec<Range<usize>>;
+/// What the text of one place becomes.
+type Change = fn(&str, &mut Random) -> String;
+
 /// An attack that needs nothing but the text.
 struct Plain {
     /// Where the text may change, in order and without overlap.
-    places: fn(&str) -> Vec<Range<usize>>,
+    places: Places,
     /// What one place becomes.
-    change: fn(&str, &mut Random) -> String,
+    change: Change,
 }
 
 impl Attack {
@@ -143,7 +148,7 @@ impl Attack {
     }
 
     fn plain(self) -> Option<Plain> {
-        let (places, change): (fn(&str) -> Vec<Range<usize>>, fn(&str, &mut Random) -> String) = match self {
+        let (places, change): (Places, Change) = match self {
             Self::AlternativeSpelling => (alternative_spelling::places, alternative_spelling::change),
             Self::ArticleDeletion => (article_deletion::places, article_deletion::change),
             Self::Homoglyph => (homoglyph::places, homoglyph::change),

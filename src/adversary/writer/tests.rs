@@ -62,7 +62,7 @@ fn a_text_does_not_depend_on_the_batch() {
     for decoding in
         [Decoding::Sample(Sampling::default()), Decoding::Sample(Sampling { top_p: 0.9, ..Sampling::default() }), Decoding::Greedy]
     {
-        let writing = |batch, seed| Writing { decoding: decoding.clone(), batch, seed, ..Writing::default() };
+        let writing = |batch, seed| Writing { decoding, batch, seed, ..Writing::default() };
         let singles = texts(&mut FakeGenerator::default(), &writing(1, 7), requests());
         assert_eq!(singles.iter().map(|w| w.number).collect::<Vec<_>>(), (0..40).map(|i| 3 * i).collect::<Vec<_>>());
         for batch in [2, 5, 64] {

@@ -42,7 +42,7 @@ fn community(random: &mut Random, count: u64) -> Vec<Sample> {
 }
 
 /// Both promises: the mean rate over the draws of the few texts is at most the level, and at most one draw in twenty has a rate above its
-/// bound. With the error of shift and scale unpaid (the base's own scores moved and stretched), FAULT.
+/// bound.
 #[test]
 fn the_false_positive_rate_holds_over_the_draws_of_the_few_texts() {
     const RUNS: usize = 250;
@@ -88,10 +88,12 @@ fn a_profile_keeps_what_its_texts_show() {
     }
     let profile = base.profile(&texts, "forum", Timestamp::UNIX_EPOCH).unwrap();
     let p = profile.read(&texts[0].statistics, 80).p_value.unwrap();
-    assert!(p >= 3. / 61., "{p}, though 3 of 60 score as high: {:?}", scores(&texts[..3]));
+    assert!(p >= 4. / 61., "{p}, though 3 of 60 score as high: {:?}", scores(&texts[..3]));
     assert_eq!(profile.bins()[0].documents(), 60);
     assert_eq!(profile.bins().len(), base.bins().len());
     assert!(profile.rate_upper_bound(20, 0.01).unwrap() > 0.04, "sixty texts cannot promise 1%");
+    let rates = profile.bin_rates(&[0.01]);
+    assert!(rates.iter().all(|r| r.few_shot && r.human == 60), "streams bet with the few texts, not with the draws: {rates:?}");
     assert!(Calibration::parse(&serde_json::to_vec(&profile).unwrap(), "profile").unwrap() == profile);
     assert_eq!(base.profile(&texts, "forum", Timestamp::UNIX_EPOCH).unwrap(), profile, "the draws repeat");
 }

@@ -19,14 +19,14 @@ pub(super) fn settings(args: &args::Evade, seed: u64, merge: &mut Merge) -> Sett
     let usual = Settings::default();
     let share = args.max_edits.unwrap_or(usual.max_edits);
     if !(0. ..=1.).contains(&share) {
-        merge.fault(&format!("--max-edits: `{share}` is no share from 0 to 1"));
+        merge.fault(format!("--max-edits: `{share}` is no share from 0 to 1"));
     }
     let surprisal = args.max_surprisal.unwrap_or(usual.max_surprisal);
     if !surprisal.is_finite() {
         merge.fault("--max-surprisal takes a number of nats per token, such as 0.3");
     }
     let method = args.method.as_deref().map_or(Ok(usual.method), str::parse::<Method>);
-    let method = method.map_err(|fault| merge.fault(&format!("--method: {fault}"))).unwrap_or(usual.method);
+    let method = method.map_err(|fault| merge.fault(format!("--method: {fault}"))).unwrap_or(usual.method);
     let budget = args.budget.unwrap_or(usual.budget);
     if budget == 0 {
         merge.fault("--budget takes at least 1");

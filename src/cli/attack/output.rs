@@ -35,7 +35,7 @@ impl Sink {
         let mut part = path.as_os_str().to_owned();
         part.push(".part");
         let part = PathBuf::from(part);
-        for there in [path, &part].into_iter().filter(|there| !force && there.exists()) {
+        if let Some(there) = [path, &part].into_iter().find(|there| !force && there.exists()) {
             return Err(Refused(format!("{} exists already; name another output, or overwrite it with --force", there.display())).into());
         }
         let file = File::create(&part).with_context(|| format!("cannot write {}", part.display()))?;
@@ -97,7 +97,7 @@ mod tests {
         let path = folder.path().join("in.jsonl");
         fs::write(&path, "{}").unwrap();
         let told = |path: &Path, inputs: &[PathBuf]| Sink::open(Some(path), inputs, true).err().unwrap().to_string();
-        assert!(told(&path, &[path.clone()]).contains("is read"));
+        assert!(told(&path, std::slice::from_ref(&path)).contains("is read"));
         assert!(told(folder.path(), &[]).contains("directory"));
         assert!(told(&folder.path().join("a.csv"), &[]).contains("JSONL"));
     }

@@ -47,6 +47,13 @@ impl Choices {
         let api_key = flood.as_ref().and_then(|_| merge.take("api-key", |s| Ok(s.to_owned())));
         contradictions(args, merge, (prompt_words.is_some(), length.is_some(), flood.is_some()));
         let output = output(args, merge);
+        if flood.is_some() && (output.format != Format::Jsonl || texts.is_some()) {
+            merge.fault("--flood writes rows, as many as its plan comes to: --as and --nsamples do not go with it");
+        }
+        let to_a_file = args.to.as_deref().is_some_and(|to| !is_service(to));
+        if to_a_file && args.output.is_some() {
+            merge.fault("--to FILE is where the posts go; --output is for what a service says of them");
+        }
         Self { texts, prompt_words, length, include_prefix, writing, output, flood, api_key }
     }
 }
@@ -62,7 +69,7 @@ fn writing(args: &Generate, merge: &mut Merge) -> Writing {
             Decoding::Greedy
         }
         (true, None) => Decoding::Greedy,
-        (false, Some(width)) => Decoding::Beam(Beams { width, length_penalty: length_penalty.unwrap_or(1.) }),
+        (false, Some(width)) => Decoding::Beam(Beams { width, length_penalty: length_penalty.unwrap_or(1.) as f32 }),
         (false, None) => Decoding::Sample(draw.sampling),
     };
     if draw.said && !matches!(decoding, Decoding::Sample(_)) {
@@ -73,8 +80,10 @@ fn writing(args: &Generate, merge: &mut Merge) -> Writing {
         merge.fault("--length-penalty is for --beams of 2 or more");
     }
     let penalties = Penalties {
-        repetition: merge.take("repetition-penalty", |s| number(s, "a number above 0, such as 1.2", |x| x > 0.)).unwrap_or(1.),
-        frequency: merge.take("frequency-penalty", |s| number(s, "a number from -100 to 100", |x| x.abs() <= 100.)).unwrap_or(0.),
+        repetition: merge
+            .take("repetition-penalty", |s| number(s, "a number from 0.01 to 100, such as 1.2", |x| (0.01..=100.).contains(&x)))
+            .unwrap_or(1.) as f32,
+        frequency: merge.take("frequency-penalty", |s| number(s, "a number from -100 to 100", |x| x.abs() <= 100.)).unwrap_or(0.) as f32,
         no_repeat_ngram: merge.take("no-repeat-ngram", |s| whole(s, LONGEST)).unwrap_or(0),
     };
     if args.stop.iter().any(String::is_empty) {
@@ -94,13 +103,13 @@ fn draw(merge: &mut Merge) -> Draw {
     let none = Sampling::default();
     let temperature = merge.take("temperature", temperature);
     let top_k = merge.take("top-k", |s| whole(s, 1 << 20));
-    let share = |s: &str| number(s, "a share above 0, at most 1, such as 0.9", |x| x > 0. && x <= 1.).map(f64::from);
+    let share = |s: &str| number(s, "a share above 0, at most 1, such as 0.9", |x| x > 0. && x <= 1.);
     let top_p = merge.take("top-p", share);
     let typical_p = merge.take("typical-p", share);
-    let min_p = merge.take("min-p", |s| number(s, "a share from 0 to 1, such as 0.05", |x| (0. ..=1.).contains(&x)).map(f64::from));
+    let min_p = merge.take("min-p", |s| number(s, "a share from 0 to 1, such as 0.05", |x| (0. ..=1.).contains(&x)));
     let said = temperature.is_some() || top_k.is_some() || top_p.is_some() || typical_p.is_some() || min_p.is_some();
     let sampling = Sampling {
-        temperature: temperature.unwrap_or(none.temperature),
+        temperature: temperature.map_or(none.temperature, |t| t as f32),
         top_k: top_k.unwrap_or(none.top_k),
         top_p: top_p.unwrap_or(none.top_p),
         min_p: min_p.unwrap_or(none.min_p),
@@ -157,6 +166,11 @@ fn contradictions(args: &Generate, merge: &mut Merge, (words, length, flood): (b
     }
 }
 
+/// Whether `--to` names a service, not a file.
+pub(super) fn is_service(to: &str) -> bool {
+    to.starts_with("http://") || to.starts_with("https://")
+}
+
 /// A whole number with a smallest and a largest value.
 fn from(s: &str, least: usize, most: usize) -> Result<usize, String> {
     s.parse().ok().filter(|n| (least..=most).contains(n)).ok_or_else(|| format!("`{s}` is no whole number from {least} to {most}"))
@@ -166,11 +180,11 @@ fn seed(s: &str) -> Result<u64, String> {
     s.parse().map_err(|_| format!("`{s}` is no whole number from 0 to 2^64 - 1"))
 }
 
-fn number(s: &str, expected: &str, fits: impl Fn(f32) -> bool) -> Result<f32, String> {
-    s.parse().ok().filter(|x: &f32| x.is_finite() && fits(*x)).ok_or_else(|| format!("`{s}` is not {expected}"))
+fn number(s: &str, expected: &str, fits: impl Fn(f64) -> bool) -> Result<f64, String> {
+    s.parse().ok().filter(|x: &f64| x.is_finite() && fits(*x)).ok_or_else(|| format!("`{s}` is not {expected}"))
 }
 
-fn temperature(s: &str) -> Result<f32, String> {
+fn temperature(s: &str) -> Result<f64, String> {
     number(s, "a temperature: a number from 0.001 to 1000; for the most probable token every time use --greedy", |x| {
         (0.001..=1000.).contains(&x)
     })

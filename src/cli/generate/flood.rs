@@ -1,6 +1,6 @@
 //! `highwater generate --flood`: the timed stream, to a service or to a file, and what came of it.
 
-use super::{Choices, order, prompts};
+use super::{Choices, choices::is_service, order, prompts};
 use crate::{
     adversary::{
         self, AdversaryError, Length, Order, Output, Plan, Row,
@@ -40,7 +40,7 @@ pub(super) fn run(args: &Generate, choices: &Choices, setup: &Setup) -> anyhow::
         None => machines(args, choices, (setup, needed), &bar)?,
     };
     let Some(machines) = machines else { return Ok(Outcome::Stopped) };
-    let service = args.to.as_deref().filter(|to| to.starts_with("http://") || to.starts_with("https://"));
+    let service = args.to.as_deref().filter(|to| is_service(to));
     let start = if service.is_some() { Timestamp::now() } else { BEGINNING.parse()? };
     let posts = flood::posts(plan, seed, start, (&humans, &machines));
     // a service is told by --to, and then --output keeps the truth

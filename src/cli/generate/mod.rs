@@ -86,8 +86,8 @@ fn order(args: &Generate, choices: &Choices, prompts: Vec<Prompt>, generator: &d
 
 /// Tokens of each text of a file.
 fn lengths(path: &Path, generator: &dyn Generator) -> anyhow::Result<Vec<usize>> {
-    let texts = adversary::prompts(path)?;
-    Ok(texts.iter().map(|t| generator.tokenize(&t.text).map(|t| t.ids.len())).collect::<Result<_, _>>()?)
+    let texts = adversary::texts(path)?;
+    Ok(texts.iter().map(|text| generator.tokenize(text).map(|t| t.ids.len())).collect::<Result<_, _>>()?)
 }
 
 /// One line at the end, for people.

@@ -59,12 +59,12 @@ fn start(
     let info = scorer::info(checkpoint, choice);
     let config = &checkpoint.config;
     if !choice.flavour.own_operators() {
-        let session = session(environment, checkpoint, choice, &prepared, None)?;
+        let session = session(environment, checkpoint, (choice, &prepared), None)?;
         let plain = Plain::new(session, config, choice).map_err(|e| ModelError::Run(e.to_string()))?;
         return Ok((Engine::Plain(Box::new(plain)), info));
     }
     let cache = Arc::new(Mutex::new(Cache::new(config.layers, config.heads, config.width / config.heads)));
-    let session = session(environment, checkpoint, choice, &prepared, Some((&cache, scorer::threads(options.threads))))?;
+    let session = session(environment, checkpoint, (choice, &prepared), Some((&cache, scorer::threads(options.threads))))?;
     Ok((Engine::Own { session, cache }, info))
 }
 
@@ -203,8 +203,7 @@ fn run(session: &mut Session, steps: &[Step<'_>], lengths: &[usize], logits: &mu
 fn session(
     environment: &Environment,
     checkpoint: &Checkpoint,
-    choice: &Choice,
-    prepared: &Prepared,
+    (choice, prepared): (&Choice, &Prepared),
     own: Option<(&Arc<Mutex<Cache>>, usize)>,
 ) -> Result<Session, ModelError> {
     let fault = |e: &dyn std::fmt::Display| ModelError::Session { model: checkpoint.name.clone(), message: e.to_string() };

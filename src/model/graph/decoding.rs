@@ -77,7 +77,7 @@ impl Writer<'_> {
             let qkv = self.linear(&normal, &format!("{h}.attn.c_attn"), None);
             let mixed = match &context {
                 Context::Held { spans } => self.attend_held(layer, &qkv, spans),
-                Context::Given { parents, mask } => self.attend_given(layer, &qkv, parents, mask),
+                Context::Given { parents, mask } => self.attend_given(layer, &qkv, (parents, mask)),
             };
             let attended = self.linear(&mixed, &format!("{h}.attn.c_proj"), None);
             (normal, stream) = self.add_normalise(&attended, &stream, &format!("{h}.ln_2"));
@@ -96,7 +96,7 @@ impl Writer<'_> {
     }
 
     /// Attention by ONNX operators: `qkv` (B,n,3C) and the layer's past -> (B,n,C) and the layer's present.
-    fn attend_given(&mut self, layer: usize, qkv: &str, parents: &str, mask: &str) -> String {
+    fn attend_given(&mut self, layer: usize, qkv: &str, (parents, mask): (&str, &str)) -> String {
         let config = self.plan.config;
         let (heads, width) = (config.heads as i64, (config.width / config.heads) as i64);
         let float = self.plan.flavour.float();

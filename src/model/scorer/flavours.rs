@@ -45,7 +45,11 @@ fn the_graph_of_plain_operators_equals_the_one_with_our_own() {
             let (s, h) = (worst(&plain.surprisal, &own.surprisal), worst(&plain.entropy, &own.entropy));
             let (v, p) = (worst(&plain.variance, &own.variance), worst(&plain.pooled, &own.pooled));
             assert!(s < TOLERANCE && h < TOLERANCE && v < 10. * TOLERANCE, "{name}: surprisal {s:e}, entropy {h:e}, variance {v:e}");
-            assert!(p < TOLERANCE && plain.pooled.len() == 16, "{name}: pooled {p:e} of {} numbers", plain.pooled.len());
+            assert!(
+                p < TOLERANCE && !plain.pooled.is_empty() && plain.pooled.len() == own.pooled.len(),
+                "{name}: pooled {p:e} of {} numbers",
+                plain.pooled.len()
+            );
             // another order of summation may swap two tokens that are equally likely
             assert!(plain.rank.iter().zip(&own.rank).all(|(a, b)| a.abs_diff(*b) <= 1), "{name}: {:?}\n{:?}", plain.rank, own.rank);
         }

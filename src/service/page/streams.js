@@ -50,7 +50,7 @@ async function refresh() {
     const newest = await ask(`/v1/alarms?after=${Math.max(0, list.newest - SHOWN)}`);
     const first = new Set(flooded.streams.map((s) => s.key));
     const rows = flooded.streams.slice(0, SHOWN).concat(all.streams.filter((s) => !first.has(s.key))).slice(0, SHOWN);
-    $("streams").hidden = !rows.length;
+    $("streams").hidden = !rows.some((s) => s.documents);
     $("streamrows").replaceChildren(...rows.map(streamRow));
     $("morestreams").hidden = !all.next;
     const alarms = newest ? newest.alarms.reverse() : [];
