@@ -71,7 +71,7 @@ impl<'a> Reading<'a> {
             }
             let fault = |what: String| Refused(format!("{}, line {number}: {what}", path.display()));
             match self.row(&line, machine).map_err(fault)? {
-                Some(Given::Scored(assessment)) => all.push(assessment),
+                Some(Given::Scored(assessment)) => all.push(*assessment),
                 Some(Given::Text(text)) => texts.push(Document::new(text)),
                 None => {}
             }
@@ -102,7 +102,7 @@ impl<'a> Reading<'a> {
                     Some(other) if other != own => Err(format!(
                         "it was scored with the calibration {other}, but {own} is in use; name that one with --calibration, or give the texts"
                     )),
-                    _ => Ok(Some(Given::Scored(scored(tokens, row.p_value, row.flagged)))),
+                    _ => Ok(Some(Given::Scored(Box::new(scored(tokens, row.p_value, row.flagged))))),
                 }
             }
             (None, Some(text)) => Ok(Some(Given::Text(text))),
@@ -124,7 +124,7 @@ impl<'a> Reading<'a> {
 /// What a row gave.
 enum Given {
     Text(String),
-    Scored(Assessment),
+    Scored(Box<Assessment>),
 }
 
 /// As much of an assessment as streams look at.
