@@ -16,7 +16,7 @@ fn serve(answers: Vec<(&'static str, Value)>) -> (String, JoinHandle<Vec<String>
         let (mut socket, _) = listener.accept().unwrap();
         let (mut seen, mut buffer) = (String::new(), [0; 4096]);
         // the body is one JSON object, the last thing that is sent
-        while !seen.split_once("\r\n\r\n").is_some_and(|(_, body)| serde_json::from_str::<Value>(body).is_ok()) {
+        while seen.split_once("\r\n\r\n").is_none_or(|(_, body)| serde_json::from_str::<Value>(body).is_err()) {
             let n = socket.read(&mut buffer).unwrap();
             seen.push_str(std::str::from_utf8(&buffer[..n]).unwrap());
         }
