@@ -5,7 +5,9 @@ use clap::{ArgAction, Args, Parser, Subcommand, ValueHint, builder::BoolishValue
 use std::path::PathBuf;
 
 mod generate;
+mod server;
 pub(super) use generate::Generate;
+pub(super) use server::Server;
 
 /// Tells which texts a language model probably wrote.
 ///
@@ -283,9 +285,9 @@ pub(super) struct Attack {
     /// Share of the places that are changed, from 0 to 1, or `raid` for the shares of that benchmark [default: 0.5; homoglyph: 1]
     #[arg(long, value_name = "SHARE", env = "HIGHWATER_RATE", hide_env = true)]
     pub(super) rate: Option<String>,
-    /// Fixes every choice
-    #[arg(long, value_name = "N", default_value_t = 0, env = "HIGHWATER_SEED", hide_env = true)]
-    pub(super) seed: u64,
+    /// Key of all randomness; another seed gives other variants [default: 0]
+    #[arg(long, value_name = "N", env = "HIGHWATER_SEED", hide_env = true)]
+    seed: Option<String>,
     /// Write each original beside its variants
     #[arg(long, env = "HIGHWATER_PAIRS", hide_env = true, value_parser = BoolishValueParser::new())]
     pub(super) pairs: bool,

@@ -67,6 +67,14 @@ struct Arrival<'a> {
     place: Option<(usize, usize)>,
 }
 
+/// A detector that crossed its threshold; times in microseconds since 1970.
+struct Crossing {
+    event: AlarmEvent,
+    since: i64,
+    at: i64,
+    log_sr: f64,
+}
+
 impl Monitor {
     /// A monitor that has seen nothing.
     ///
@@ -227,7 +235,7 @@ impl Monitor {
 
     fn raise(&mut self, slot: u32, arrival: Arrival<'_>, log_sr: f64) {
         let since = self.watches.get(&slot).map_or(arrival.times.at, |watch| watch.since);
-        self.alarm(slot, (AlarmEvent::Raised, since, arrival.times.now), log_sr);
+        self.alarm(slot, Crossing { event: AlarmEvent::Raised, since, at: arrival.times.now, log_sr });
         self.table.get_mut(slot).raise(arrival.times);
         self.counters.raised += 1;
         self.counters.flooded += 1;
@@ -235,7 +243,7 @@ impl Monitor {
 
     fn clear(&mut self, slot: u32, arrival: Arrival<'_>, log_sr: f64) {
         let since = self.table.get(slot).since;
-        self.alarm(slot, (AlarmEvent::Cleared, since, arrival.times.now), log_sr);
+        self.alarm(slot, Crossing { event: AlarmEvent::Cleared, since, at: arrival.times.now, log_sr });
         let stream = self.table.get_mut(slot);
         stream.clear(arrival.times);
         stream.flags.watched = false;
@@ -244,7 +252,7 @@ impl Monitor {
         self.counters.flooded = self.counters.flooded.saturating_sub(1);
     }
 
-    fn alarm(&mut self, slot: u32, (event, since, at): (AlarmEvent, i64, i64), log_sr: f64) {
+    fn alarm(&mut self, slot: u32, Crossing { event, since, at, log_sr }: Crossing) {
         let stream = self.table.get(slot);
         let watch = self.watches.get(&slot);
         let share = judge::window_estimate(watch.map_or(&stream.older, |watch| &watch.window), &self.bets);

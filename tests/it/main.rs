@@ -12,4 +12,5 @@ mod parity;
 mod privacy;
 mod robust;
 mod score;
+mod served;
 mod state;

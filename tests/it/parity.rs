@@ -120,7 +120,7 @@ fn a_batch_of_n_equals_n_singles() {
             let of_a_branch = if name == "branches" { ids.len() } else { 0 };
             assert_eq!((batch.human_surprisal.len(), batch.machine_surprisal.len()), (of_a_branch, of_a_branch));
             let all = |s: &TokenScores| [&s.surprisal, &s.variance, &s.human_surprisal, &s.machine_surprisal].map(Vec::as_slice).concat();
-            for (a, b) in all(&alone).iter().zip(&all(&batch)) {
+            for (a, b) in all(&alone).iter().zip(&all(batch)) {
                 assert!((a - b).abs() < 1e-5, "{precision}: {a} alone, {b} in a batch");
             }
             assert_eq!(alone.pooled.len(), if ids.is_empty() { 0 } else { scorer.info().width });

@@ -1,5 +1,6 @@
 //! What can be typed after `highwater generate`.
 
+use super::server::Server;
 use clap::{Args, ValueHint, builder::BoolishValueParser};
 use std::path::PathBuf;
 
@@ -12,6 +13,7 @@ use std::path::PathBuf;
 #[command(after_help = "Examples:\n  \
 highwater generate -n 1000 --top-p 0.95 -o machine.jsonl\n  \
 highwater generate --prompt \"The best pizza in town\" -n 5 --as text\n  \
+highwater generate --backend openai --api-model gpt-4o-mini --prompt \"Write a hotel review\" -n 100 -o server.jsonl\n  \
 highwater generate --prompt-words 8 --humans posts.jsonl -o pairs.jsonl\n  \
 highwater generate --flood rate=20/s,share=0.4,onset=60s --humans posts.jsonl --to http://127.0.0.1:8080/v1/stream")]
 pub(crate) struct Generate {
@@ -117,4 +119,6 @@ pub(crate) struct Generate {
     /// With --flood: the service's key; better set HIGHWATER_API_KEY, as other users of this machine can see flags
     #[arg(long, value_name = "KEY", env = "HIGHWATER_API_KEY", hide_env = true, hide_env_values = true)]
     api_key: Option<String>,
+    #[command(flatten)]
+    pub(crate) server: Server,
 }

@@ -40,7 +40,8 @@ pub(super) fn run(args: &args::Attack, common: &Common, matches: &ArgMatches) ->
     let evade = args.kinds.evade();
     check(args, evade, &mut merge);
     let rate = args.rate.as_deref().map_or(Some(Rate::Usual), |text| rate(text).map_err(|fault| merge.fault(&fault)).ok());
-    let searched = evade::settings(&args.evade, args.seed, &mut merge);
+    let seed = merge.take("seed", |s| s.parse().map_err(|_| format!("`{s}` is no whole number from 0 to 2^64 - 1"))).unwrap_or(0);
+    let searched = evade::settings(&args.evade, seed, &mut merge);
     merge.finish()?;
     let job = job(args, rows);
     if job.inputs.contains(&Input::Stdin) {
@@ -53,7 +54,7 @@ pub(super) fn run(args: &args::Attack, common: &Common, matches: &ArgMatches) ->
     let told = if evade {
         evade::run(&mut run, &setup, &searched, args.evade.json.as_deref())?
     } else {
-        let chains = chains(&args.kinds.attacks(), args.each, rate.unwrap_or_default(), args.seed)?;
+        let chains = chains(&args.kinds.attacks(), args.each, rate.unwrap_or_default(), seed)?;
         attack(&mut run, &setup, &chains)?
     };
     run.end(&told, &args.inputs)

@@ -2,6 +2,7 @@
 
 mod choices;
 mod flood;
+mod served;
 
 use super::{
     Outcome, Refused,
@@ -29,7 +30,11 @@ pub(super) fn run(args: &Generate, common: &Common, matches: &ArgMatches) -> any
     let mut merge = layers(matches, common)?;
     let setup = Setup::take(&mut merge);
     let choices = Choices::take(args, &mut merge);
+    let server = served::take(args, &choices, &mut merge);
     merge.finish()?;
+    if let Some(server) = server {
+        return served::run(args, &choices, server);
+    }
     if choices.flood.is_some() {
         return flood::run(args, &choices, &setup);
     }

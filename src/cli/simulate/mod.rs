@@ -1,5 +1,6 @@
 //! `highwater simulate`: many seeded streams of a user's own texts, to see how soon a flood is found and how often there is none.
 
+mod page;
 mod read;
 mod streams;
 mod tell;
@@ -7,7 +8,9 @@ mod tell;
 use super::{
     Outcome, Refused,
     args::Common,
-    chatty, join,
+    calibrate, chatty,
+    evaluate::write,
+    join,
     progress::Bar,
     settings::{Setup, layers},
 };
@@ -67,6 +70,9 @@ pub(super) struct Simulate {
     /// Write the numbers as JSON
     #[arg(long, value_name = "FILE", env = "HIGHWATER_JSON", hide_env = true, value_hint = ValueHint::FilePath)]
     json: Option<PathBuf>,
+    /// Write a page with plots
+    #[arg(long, value_name = "FILE", env = "HIGHWATER_REPORT", hide_env = true, value_hint = ValueHint::FilePath)]
+    report: Option<PathBuf>,
 }
 
 pub(super) fn run(args: &Simulate, common: &Common, matches: &ArgMatches) -> anyhow::Result<Outcome> {
@@ -76,6 +82,8 @@ pub(super) fn run(args: &Simulate, common: &Common, matches: &ArgMatches) -> any
     if args.onset >= args.length {
         return Err(Refused(format!("--onset {} leaves no flood in a stream of --length {}", args.onset, args.length)).into());
     }
+    let outputs = args.json.iter().chain(&args.report);
+    calibrate::bytes(args.human.iter().chain(&args.machine), outputs)?;
     let refused = |error: &dyn std::fmt::Display| Refused(error.to_string());
     let mut detector = join::detector(&setup)?;
     let calibration = detector.calibration().clone();
@@ -102,8 +110,11 @@ pub(super) fn run(args: &Simulate, common: &Common, matches: &ArgMatches) -> any
     let found = plan.run(&human, &machine).map_err(|error| refused(&error))?;
     let facts = tell::Facts { found: &found, plan: &plan, calibration: &calibration.name, human: human.len(), machine: machine.len() };
     if let Some(path) = &args.json {
-        let json = serde_json::to_string_pretty(&facts.json())?;
-        std::fs::write(path, json + "\n").map_err(|error| Refused(format!("cannot write {}: {error}", path.display())))?;
+        write(path, |out| Ok(serde_json::to_writer_pretty(out, &facts.json())?))?;
+    }
+    if let Some(path) = &args.report {
+        let html = facts.page()?;
+        write(path, |out| Ok(out.write_all(html.as_bytes())?))?;
     }
     io::stdout().write_all(facts.text().as_bytes())?;
     Ok(Outcome::Done)

@@ -187,6 +187,18 @@ mod tests {
     }
 
     #[test]
+    fn the_page_shows_evidence_and_delays() {
+        let plan = plan(1.);
+        let found = plan.run(&rows(1.), &rows(6.)).unwrap();
+        let facts = super::super::tell::Facts { found: &found, plan: &plan, calibration: "<made up>", human: 999, machine: 999 };
+        let (page, text, json) = (facts.page().unwrap(), facts.text(), facts.json());
+        assert!(page.matches("<svg").count() >= 2 && page.contains("&lt;made up&gt;") && page.contains("onset"));
+        assert!(text.contains("found in 20 of the other 20 streams") && text.contains("promised 10000"), "{text}");
+        assert_eq!(json["flood"]["delay"]["median"].as_u64(), found.delay(0.5).map(|d| d as u64));
+        assert!(json["null"]["average_run_length"]["estimate"].is_null());
+    }
+
+    #[test]
     fn false_alarms_are_counted_on_streams_of_people() {
         let found = plan(0.5).run(&rows(6.), &rows(6.)).unwrap();
         let (estimate, low, high) = found.run_length();
