@@ -5,7 +5,7 @@ use statrs::distribution::{ContinuousCDF, Gamma};
 /// Bets of different size, as logarithms of an odds ratio: from those for 50,000 observations up to those for a handful.
 const BETS: [f64; 12] = [0.05, 0.075, 0.1125, 0.169, 0.253, 0.38, 0.57, 0.854, 1.28, 1.92, 2.88, 4.32];
 
-/// Lower bound of the running mean (E[X_1] + … + E[X_n | past]) / n after `hits` in `n`, right for all n together with probability
+/// Lower bound of the running mean (E\[X_1\] + … + E\[X_n | past\]) / n after `hits` in `n`, right for all n together with probability
 /// at least 1 - `alpha`, under any dependence, also where the mean moves.
 ///
 /// For theta > 0 the product of (1 + theta X_i) / (1 + theta mu_i) is a martingale with mean 1, and the product of 1 + theta mu_i is at most
