@@ -75,7 +75,7 @@ impl Along {
         if !detector.calibration().is_calibrated() {
             return Err(Refused("streams cannot be watched without a calibration; make one with `highwater calibrate`".into()).into());
         }
-        let (settings, reference) = (watching.settings.clone(), reference(detector)?);
+        let (settings, reference) = (flood::Settings { live: false, ..watching.settings.clone() }, reference(detector)?);
         let monitor = Monitor::new(settings.clone(), reference.clone())?;
         Ok(Self { monitor, settings, reference, about: about(detector), store: None, alarms: Vec::new(), not_kept: 0 })
     }

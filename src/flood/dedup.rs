@@ -3,12 +3,14 @@
 //! A sender that repeats a document is not believed twice. Two pairs share a hash with probability 2^-64 for whoever does not know the seed.
 
 use super::table::hash64;
-use std::collections::{HashSet, VecDeque};
+use hashbrown::{HashTable, hash_table::Entry};
+use std::collections::VecDeque;
 
 /// The latest pairs.
 #[derive(Debug, Default)]
 pub(super) struct Window {
-    known: HashSet<u64>,
+    /// The pairs' hashes, which are their own place: a sender does not know the seed.
+    known: HashTable<u64>,
     order: VecDeque<u64>,
     most: usize,
     /// Running number of the first in `order`.
@@ -32,13 +34,9 @@ impl Window {
         window
     }
 
-    /// Whether the pair is new; it is remembered.
-    pub(super) fn is_new(&mut self, seed: u64, key: &str, id: &str) -> bool {
-        if self.most == 0 {
-            return true;
-        }
-        let hash = hash64(hash64(seed, key.as_bytes()), id.as_bytes());
-        self.push(hash)
+    /// Whether the pair of a key's seeded hash and an id is new; it is remembered.
+    pub(super) fn is_new(&mut self, key: u64, id: &str) -> bool {
+        self.most == 0 || self.push(hash64(key, id.as_bytes()))
     }
 
     /// Entries since the last call, the running number of the first, and that of the oldest that still counts.
@@ -58,14 +56,18 @@ impl Window {
     }
 
     fn push(&mut self, hash: u64) -> bool {
-        if self.most == 0 || !self.known.insert(hash) {
+        if self.most == 0 {
             return false;
         }
+        let Entry::Vacant(place) = self.known.entry(hash, |&other| other == hash, |&other| other) else { return false };
+        place.insert(hash);
         self.order.push_back(hash);
         if self.order.len() > self.most
             && let Some(old) = self.order.pop_front()
         {
-            self.known.remove(&old);
+            if let Ok(entry) = self.known.find_entry(old, |&other| other == old) {
+                entry.remove();
+            }
             self.first += 1;
         }
         true

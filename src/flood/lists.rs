@@ -145,7 +145,9 @@ impl Monitor {
             return Err(RestoreError::Other { expected, found: bytes.fingerprint });
         }
         monitor.sequence = bytes.sequence;
-        for (key, bytes) in saved.keys {
+        let keys = saved.keys.into_iter();
+        monitor.table.reserve(keys.size_hint().1.unwrap_or(0));
+        for (key, bytes) in keys {
             let stream = encode::parse_stream(key, &bytes, monitor.bets.reference().bins().len())?;
             match monitor.table.find(stream.name.as_str()) {
                 Some(WHOLE) => *monitor.table.get_mut(WHOLE) = stream,

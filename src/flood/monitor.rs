@@ -48,6 +48,8 @@ pub struct Monitor {
     pub(super) watches: BTreeMap<u32, Watch>,
     pub(super) background: Background,
     pub(super) alarms: Vec<Alarm>,
+    /// Where the latest document's keys are, in its order.
+    latest: Vec<Option<u32>>,
     /// Number of the latest alarm.
     pub(super) sequence: u64,
     pub(super) changed: Vec<u32>,
@@ -89,6 +91,7 @@ impl Monitor {
             watches: BTreeMap::new(),
             background: Background::default(),
             alarms: Vec::new(),
+            latest: Vec::new(),
             sequence: 0,
             changed: Vec::new(),
             evicted: Vec::new(),
@@ -108,39 +111,48 @@ impl Monitor {
     /// arrival, whatever the times say. An id that was seen before in a key within the window changes nothing there.
     pub fn observe(&mut self, document: &Document, assessment: &Assessment, now: Timestamp) -> Vec<StreamStatus> {
         self.count(document, assessment, now);
-        let status = |key: &StreamKey| self.status(key).unwrap_or_else(|| self.describe(&Stream::new(key.clone()), None));
-        document.streams.iter().map(status).collect()
+        let status = |(key, slot): (&StreamKey, &Option<u32>)| match slot {
+            // another key of the same document may have taken its place
+            Some(slot) if self.table.get(*slot).name == *key => self.describe(self.table.get(*slot), self.watches.get(slot)),
+            _ => self.status(key).unwrap_or_else(|| self.describe(&Stream::new(key.clone()), None)),
+        };
+        document.streams.iter().zip(&self.latest).map(status).collect()
     }
 
     /// [`Monitor::observe`] without the answers, which is faster.
     pub fn count(&mut self, document: &Document, assessment: &Assessment, now: Timestamp) {
         let sight = Sight { text: &document.text, id: document.id.as_deref(), hidden: &assessment.embedding };
-        let times = Times::new(document.time, now);
+        let times = Times::new(document.time, now, self.settings.live);
         let place = self.bets.place(assessment.tokens, assessment.p_value);
         let arrival = Arrival { sight, times, flagged: assessment.flagged, place };
         self.counters.documents += 1;
         self.background.see(sight.hidden);
+        self.latest.clear();
         let mut news = false;
         for (i, key) in document.streams.iter().enumerate() {
-            if !document.streams[..i].contains(key) && self.is_new(key.as_str(), sight.id) {
+            let hash = self.table.hash(key.as_str());
+            let mut slot = None;
+            if !document.streams[..i].contains(key) && self.is_new(hash, sight.id) {
                 news = true;
-                self.arrive(key, arrival);
+                slot = self.table.find_hashed(hash, key.as_str()).or_else(|| self.insert(Stream::new(key.clone())));
+                if let Some(slot) = slot {
+                    self.arrive(slot, arrival);
+                }
             }
+            self.latest.push(slot);
         }
-        let whole = StreamKey::whole();
-        if news || document.streams.is_empty() && self.is_new(whole.as_str(), sight.id) {
-            self.arrive(&whole, arrival);
+        if news || document.streams.is_empty() && self.is_new(self.table.hash(StreamKey::whole().as_str()), sight.id) {
+            self.arrive(WHOLE, arrival);
         } else {
             self.counters.repeated += 1;
         }
     }
 
-    fn is_new(&mut self, key: &str, id: Option<&str>) -> bool {
-        id.is_none_or(|id| self.seen.is_new(self.settings.seed, key, id))
+    fn is_new(&mut self, key: u64, id: Option<&str>) -> bool {
+        id.is_none_or(|id| self.seen.is_new(key, id))
     }
 
-    fn arrive(&mut self, key: &StreamKey, arrival: Arrival<'_>) {
-        let Some(slot) = self.slot(key) else { return };
+    fn arrive(&mut self, slot: u32, arrival: Arrival<'_>) {
         let stream = self.table.get_mut(slot);
         let late = stream.arrive(arrival.times, arrival.flagged);
         let level = arrival.place.map(|place| stream.weigh(place, &self.bets));
@@ -163,14 +175,7 @@ impl Monitor {
         self.check_calibration(slot);
     }
 
-    /// The slot of a key, new where it has none; `None` where there is no room.
-    fn slot(&mut self, key: &StreamKey) -> Option<u32> {
-        if let Some(slot) = self.table.find(key.as_str()) {
-            return Some(slot);
-        }
-        self.insert(Stream::new(key.clone()))
-    }
-
+    /// The slot of a new stream; `None` where there is no room.
     pub(super) fn insert(&mut self, mut stream: Stream) -> Option<u32> {
         stream.flags.trusted = self.settings.trusted.contains(&stream.name);
         match self.table.insert(stream) {
@@ -255,6 +260,7 @@ impl Monitor {
     fn alarm(&mut self, slot: u32, Crossing { event, since, at, log_sr }: Crossing) {
         let stream = self.table.get(slot);
         let watch = self.watches.get(&slot);
+        let machine_per_minute = |share: f64| (stream.gap_lately > 0.).then(|| share * per_minute(stream.gap_lately));
         let share = judge::window_estimate(watch.map_or(&stream.older, |watch| &watch.window), &self.bets);
         self.sequence += 1;
         self.alarms.push(Alarm {
@@ -264,7 +270,7 @@ impl Monitor {
             at: timestamp(at),
             since: timestamp(since),
             kind: watch.map_or(AlarmKind::BroadRise, |watch| watch.kind(&self.background)),
-            severity: Severity { machine_per_minute: share * per_minute(stream.gap_lately), share },
+            severity: Severity { machine_per_minute: machine_per_minute(share), share },
             documents: stream.documents,
             log_sr,
             near_duplicate_share: watch.and_then(Watch::near_duplicate_share),

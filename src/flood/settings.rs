@@ -29,6 +29,9 @@ pub struct Settings {
     pub trusted: Vec<StreamKey>,
     /// Whether changes are noted for [`super::Monitor::drain_changes`]; whoever sets it drains them after each batch. Off by default.
     pub track_changes: bool,
+    /// Whether documents arrive as they are posted, so that one without a time of its own is counted at its arrival; on by default. Where
+    /// they are read from a file its time is not known, and it says nothing of rates.
+    pub live: bool,
     /// Secret that spreads keys and ids in tables, so that no sender can make them collide. A restored monitor keeps the saved one.
     pub seed: u64,
 }
@@ -47,6 +50,7 @@ impl Default for Settings {
             dedup_window: 1_000_000,
             trusted: Vec::new(),
             track_changes: false,
+            live: true,
             seed: 0,
         }
     }

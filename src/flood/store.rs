@@ -5,7 +5,7 @@
 
 use super::{Alarm, Changes, Monitor, Reference, RestoreError, Saved, Settings};
 use crate::text::{StreamKey, StreamKeyError};
-use redb::{Builder, Database, Durability, ReadableDatabase, ReadableTable, TableDefinition, backends::FileBackend};
+use redb::{Builder, Database, Durability, ReadableDatabase, ReadableTable, ReadableTableMetadata, TableDefinition, backends::FileBackend};
 use serde::{Deserialize, Serialize};
 use std::{
     cell::RefCell,
@@ -415,7 +415,9 @@ type Keys = Box<dyn Iterator<Item = (StreamKey, Vec<u8>)>>;
 type Seen = Box<dyn Iterator<Item = u64>>;
 
 fn saved(txn: &redb::ReadTransaction, monitor: Vec<u8>, fault: &Early) -> Result<Saved<Keys, Seen>, Fault> {
-    let keys = txn.open_table(KEYS)?.range_owned::<&str>(..)?;
+    let table = txn.open_table(KEYS)?;
+    let most = usize::try_from(table.len()?).unwrap_or(usize::MAX);
+    let keys = table.range_owned::<&str>(..)?;
     let in_keys = fault.clone();
     let keys = keys.map_while(move |row| {
         let row = row.map_err(|e| e.to_string()).and_then(|(key, state)| {
@@ -424,6 +426,8 @@ fn saved(txn: &redb::ReadTransaction, monitor: Vec<u8>, fault: &Early) -> Result
         });
         row.map_err(|reason| in_keys.replace(Some(reason))).ok()
     });
+    // says how many there are
+    let keys = keys.take(most);
     let seen = txn.open_table(SEEN)?.range_owned::<u64>(..)?;
     let in_seen = fault.clone();
     let seen = seen.map_while(move |row| {

@@ -92,16 +92,19 @@ pub(super) struct Times {
     pub(super) now: i64,
     /// The time to count it at.
     pub(super) at: i64,
+    /// `at` is when it was posted, not only when it was read.
+    pub(super) known: bool,
     /// It claims to come from the future.
     pub(super) future: bool,
 }
 
 impl Times {
-    pub(super) fn new(time: Option<Timestamp>, now: Timestamp) -> Self {
+    pub(super) fn new(time: Option<Timestamp>, now: Timestamp, live: bool) -> Self {
+        let known = live || time.is_some();
         let now = now.as_microsecond();
         let at = time.map_or(now, Timestamp::as_microsecond);
         let future = at > now.saturating_add(SLACK);
-        Self { now, at: if future { now } else { at }, future }
+        Self { now, at: if future { now } else { at }, known, future }
     }
 }
 
@@ -134,7 +137,7 @@ impl Stream {
             (self.newest, self.since) = (times.at, times.at);
         }
         let late = times.future || times.at < self.newest.saturating_sub(SLACK);
-        if self.documents > 0 && !late {
+        if self.documents > 0 && !late && times.known {
             let gap = times.at.saturating_sub(self.newest).max(0) as f32 / 1e6;
             self.gap(gap);
         }

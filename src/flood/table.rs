@@ -41,8 +41,17 @@ impl Table {
         self.len
     }
 
+    pub(super) fn hash(&self, name: &str) -> u64 {
+        hash64(self.seed, name.as_bytes())
+    }
+
     pub(super) fn find(&self, name: &str) -> Option<u32> {
-        self.slots.find(hash64(self.seed, name.as_bytes()), |&slot| self.get(slot).name.as_str() == name).copied()
+        self.find_hashed(self.hash(name), name)
+    }
+
+    /// [`Table::find`] for whoever knows the name's hash.
+    pub(super) fn find_hashed(&self, hash: u64, name: &str) -> Option<u32> {
+        self.slots.find(hash, |&slot| self.get(slot).name.as_str() == name).copied()
     }
 
     pub(super) fn get(&self, slot: u32) -> &Stream {
@@ -100,9 +109,15 @@ impl Table {
         best.map(|(_, slot)| slot)
     }
 
+    /// Makes room for this many more, as far as that many are kept.
+    pub(super) fn reserve(&mut self, more: usize) {
+        let (chunks, seed) = (&self.chunks, self.seed);
+        self.slots.reserve(more.min(self.most - self.len), |slot| hash_of(chunks, seed, *slot));
+    }
+
     fn link(&mut self, slot: u32) {
         let (chunks, seed) = (&self.chunks, self.seed);
-        let hash = |slot: &u32| hash64(seed, chunks[*slot as usize / CHUNK][*slot as usize % CHUNK].name.as_str().as_bytes());
+        let hash = |slot: &u32| hash_of(chunks, seed, *slot);
         self.slots.insert_unique(hash(&slot), slot, hash);
     }
 
@@ -114,6 +129,10 @@ impl Table {
     }
 }
 
+fn hash_of(chunks: &[Vec<Stream>], seed: u64, slot: u32) -> u64 {
+    hash64(seed, chunks[slot as usize / CHUNK][slot as usize % CHUNK].name.as_str().as_bytes())
+}
+
 /// 64 bits of `bytes`, by folded multiplication as in wyhash (Wang Yi 2019). Without the seed nobody can make two names collide.
 pub(super) fn hash64(seed: u64, bytes: &[u8]) -> u64 {
     const SECRET: [u64; 3] = [0xa076_1d64_78bd_642f, 0xe703_7ed1_a0b4_28db, 0x8ebc_6af0_9c88_c6e3];
@@ -122,10 +141,11 @@ pub(super) fn hash64(seed: u64, bytes: &[u8]) -> u64 {
         (wide as u64) ^ ((wide >> 64) as u64)
     };
     let mut state = fold(seed ^ SECRET[0], SECRET[1]);
-    for part in bytes.chunks(8) {
-        let mut word = [0; 8];
-        word[..part.len()].copy_from_slice(part);
-        state = fold(u64::from_le_bytes(word) ^ SECRET[1], state ^ SECRET[2]);
+    let mut mix = |word: u64| state = fold(word ^ SECRET[1], state ^ SECRET[2]);
+    let (words, rest) = bytes.as_chunks();
+    words.iter().for_each(|word| mix(u64::from_le_bytes(*word)));
+    if !rest.is_empty() {
+        mix(rest.iter().rev().fold(0, |word, &byte| word << 8 | u64::from(byte)));
     }
     fold(state ^ SECRET[0], bytes.len() as u64 ^ SECRET[1] ^ seed)
 }

@@ -1,9 +1,12 @@
 //! A confidence sequence for a mean of 0s and 1s, from their counts alone, and the interval of a count.
 
 use statrs::distribution::{ContinuousCDF, Gamma};
+use std::sync::LazyLock;
 
 /// Bets of different size, as logarithms of an odds ratio: from those for 50,000 observations up to those for a handful.
 const BETS: [f64; 12] = [0.05, 0.075, 0.1125, 0.169, 0.253, 0.38, 0.57, 0.854, 1.28, 1.92, 2.88, 4.32];
+/// The odds ratios less 1.
+static ODDS: LazyLock<[f64; BETS.len()]> = LazyLock::new(|| BETS.map(f64::exp_m1));
 
 /// Lower bound of the running mean (E\[X_1\] + … + E\[X_n | past\]) / n after `hits` in `n`, right for all n together with probability
 /// at least 1 - `alpha`, under any dependence, also where the mean moves.
@@ -18,11 +21,20 @@ pub fn mean_lower_bound(hits: u64, n: u64, alpha: f64) -> f64 {
         return 0.;
     }
     let price = (BETS.len() as f64 / alpha).ln();
-    let bound = |log_odds: f64| {
+    let mut best = 0.;
+    for (log_odds, odds) in BETS.into_iter().zip(*ODDS) {
         let growth = (hits as f64 * log_odds - price) / n as f64;
-        growth.exp_m1() / log_odds.exp_m1()
-    };
-    BETS.into_iter().map(bound).fold(0., f64::max).min(1.)
+        // A bet that has not earned its price bounds nothing.
+        if growth > 0. {
+            let bound = growth.exp_m1() / odds;
+            // Bounds rise with the size of the bet and then fall.
+            if bound < best {
+                break;
+            }
+            best = bound;
+        }
+    }
+    f64::min(best, 1.)
 }
 
 /// Lower and upper bound of the running mean, each right with probability at least 1 - `alpha` / 2: see [`mean_lower_bound`].

@@ -88,7 +88,8 @@ fn a_flood_is_raised_once_and_cleared_when_it_ends() {
         [(AlarmEvent::Raised, "forum"), (AlarmEvent::Raised, "*")]
     );
     let alarm = &raised[0];
-    assert!((alarm.severity.machine_per_minute - alarm.severity.share).abs() < 0.1, "one a minute: {alarm:?}");
+    let machine_per_minute = alarm.severity.machine_per_minute.unwrap();
+    assert!((machine_per_minute - alarm.severity.share).abs() < 0.1, "one a minute: {alarm:?}");
     assert!(alarm.since > at(300 * 60 - 600) && alarm.since < alarm.at && !alarm.examples.is_empty(), "{alarm:?}");
     assert!(during.last().unwrap().share.low > 0.5, "counted since the alarm: {:?}", during.last());
     assert_eq!(monitor.counters().flooded, 2);
@@ -99,6 +100,18 @@ fn a_flood_is_raised_once_and_cleared_when_it_ends() {
     assert_eq!(cleared.iter().map(|a| (a.sequence, a.event)).collect::<Vec<_>>(), [(3, AlarmEvent::Cleared), (4, AlarmEvent::Cleared)]);
     assert_eq!(cleared[0].since, alarm.at);
     assert_eq!((monitor.counters().flooded, monitor.floods(0.05).len()), (0, 0));
+}
+
+/// Where documents are read from a file, when they were read says nothing of how often they were posted.
+#[test]
+fn without_times_there_is_no_rate() {
+    let mut monitor = monitor(Settings { live: false, ..Settings::default() });
+    for i in 0..100 {
+        feed(&mut monitor, 0.001, i);
+    }
+    let alarm = monitor.drain_alarms().remove(0);
+    assert_eq!((alarm.severity.machine_per_minute, whole(&monitor).rate.per_minute), (None, 0.));
+    assert!(alarm.severity.share > 0.5, "{alarm:?}");
 }
 
 #[test]

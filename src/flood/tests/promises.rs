@@ -1,5 +1,6 @@
-//! The promises of the monitor over thousands of seeded streams, each under a calibration that was itself drawn at random. Each was seen
-//! to fail with the level q as the null mean in place of its upper bound q+ (in `Bounds::of`).
+//! The promises of the monitor over thousands of seeded streams, each under a calibration that was itself drawn at random. Those of the
+//! run length, of Ville's test, of the mean and of the share were seen to fail with the mean rate of {p <= q} as the null in place of its
+//! upper bound q+ (in `Bounds::of`).
 
 use super::*;
 
@@ -60,39 +61,24 @@ fn ville_alarms_are_rare() {
     assert!(broken <= tolerated(), "{broken} calibrations broke the promise: {rates:?}");
 }
 
-/// At the very bound of the null the e-value has mean 1: at most 1 + 3 standard errors after 30, 100 and 300 documents.
+/// At the very bound of the null the e-value of a new stream has mean 0.9 (the rest is for what comes after a clearing): over all 3,125
+/// ways that five documents can fall into cells, each with its probability.
 #[test]
-fn mean_e_value_is_at_most_one() {
-    let mut random = Random(23);
+fn the_mean_of_the_e_value_is_no_more_than_promised() {
     let reference = reference(200, 300, 0.4);
     let worst = stats::cells(&LEVELS.map(|q| stats::rate_upper_bound(200, q, 1. - 0.05 / 4.)));
-    let p_of = |u: f64| {
-        let mut sum = 0.;
-        let cell = worst
-            .iter()
-            .position(|w| {
-                sum += w;
-                u <= sum
-            })
-            .unwrap_or(4);
-        [0.01, 0.05, 0.2, 0.5, 1.][cell]
-    };
-    let mut values = [const { Vec::new() }; 3];
-    for _ in 0..4000 {
-        let mut monitor = Monitor::new(settings(1e12), reference.clone()).unwrap();
-        for t in 1..=300 {
-            feed(&mut monitor, p_of(random.uniform()), t);
-            if let Some(i) = [30, 100, 300].iter().position(|&n| n == t) {
-                values[i].push(whole(&monitor).log_e.exp());
-            }
-        }
-    }
-    for values in values {
-        let (mean, sd) = (stats::mean(&values).unwrap(), stats::standard_deviation(&values).unwrap());
-        let limit = 1. + 3. * sd / (values.len() as f64).sqrt();
-        println!("mean e-value {mean:.3}, limit {limit:.3}");
-        assert!(mean <= limit, "mean e-value {mean}, at most {limit}");
-    }
+    let p_values = [0.01, 0.05, 0.2, 0.5, 1.];
+    let mean: f64 = (0..5usize.pow(5))
+        .map(|way| {
+            let mut monitor = Monitor::new(settings(1e12), reference.clone()).unwrap();
+            let cells = (0..5).map(|t| way / 5usize.pow(t) % 5);
+            let probability: f64 = cells.clone().map(|cell| worst[cell]).product();
+            cells.zip(1..).for_each(|(cell, second)| feed(&mut monitor, p_values[cell], second));
+            probability * whole(&monitor).log_e.exp()
+        })
+        .sum();
+    println!("mean e-value {mean}");
+    assert!((0.85..=0.9 + 1e-6).contains(&mean), "mean e-value {mean}");
 }
 
 /// The interval holds the true share at all times in at least 1 - alpha of 2,400 streams, at four shares.
@@ -144,25 +130,45 @@ fn floods_are_not_cleared_while_they_last_and_are_when_they_end() {
     assert!(broken <= tolerated(), "{broken} calibrations cleared too soon: {means:?}");
 }
 
-/// With machine texts found as in STATISTICS 4's second row (.69 at .05), the delays at an average run length of 10,000 stay near that table.
+/// The table of STATISTICS 4: detection rate at p <= 0.05, share, base share, and the published median delays at 10^4 and 10^6 documents.
+const PUBLISHED: [(f64, f64, f64, [f64; 2]); 8] = [
+    (0.29, 1., 0., [24., 41.]),
+    (0.29, 0.5, 0., [68., 120.]),
+    (0.29, 0.3, 0., [138., 268.]),
+    (0.29, 0.5, 0.1, [112., 217.]),
+    (0.69, 1., 0., [7., 10.]),
+    (0.69, 0.5, 0., [16., 27.]),
+    (0.69, 0.3, 0., [32., 54.]),
+    (0.69, 0.5, 0.1, [35., 56.]),
+];
+
+/// Medians of 100 delays are no longer than the published ones, for noise by a tenth and a document. The table knows its rates, so the
+/// reference is large; with 2,000 human and 500 machine texts the delays of weak detection are up to a third longer.
 #[test]
 fn delays_are_near_the_published_ones() {
-    let gamma = 0.69f64.ln() / 0.05f64.ln();
     let mut random = Random(26);
-    for (share, published) in [(1., 7.), (0.5, 16.), (0.3, 32.)] {
-        let mut delays: Vec<i64> = (0..300)
-            .map(|_| {
-                let drawn = Drawn::new(&mut random, 2000, 500, gamma);
-                let mut monitor = Monitor::new(settings(1e4), drawn.reference()).unwrap();
-                let found = (1..=2000).find(|&t| {
+    let mut late = Vec::new();
+    for (detection, share, base_share, published) in PUBLISHED {
+        let gamma = f64::ln(detection) / f64::ln(0.05);
+        for (arl, published) in [1e4, 1e6].into_iter().zip(published) {
+            let mut delay = |_| {
+                let drawn = Drawn::new(&mut random, 10_000, 10_000, gamma);
+                let mut monitor = Monitor::new(Settings { base_share, ..settings(arl) }, drawn.reference()).unwrap();
+                let found = (1..=3000).find(|&t| {
                     feed(&mut monitor, drawn.p(&mut random, share), t);
                     !monitor.drain_alarms().is_empty()
                 });
-                found.unwrap_or(2000)
-            })
-            .collect();
-        delays.sort_unstable();
-        println!("share {share}: published {published}, found {}", delays[150]);
-        assert!(delays[150] as f64 <= 1.25 * published + 2., "share {share}: published {published}, found {}", delays[150]);
+                found.unwrap_or(3000)
+            };
+            let mut delays: Vec<i64> = (0..100).map(&mut delay).collect();
+            delays.sort_unstable();
+            let line =
+                format!("found at {detection}, share {share}, base {base_share}, arl {arl:e}: published {published}, {}", delays[50]);
+            println!("{line}");
+            if delays[50] as f64 > 1.1 * published + 1. {
+                late.push(line);
+            }
+        }
     }
+    assert!(late.is_empty(), "{late:#?}");
 }

@@ -161,7 +161,7 @@ enum AlarmKind {
 /// How much machine text there is.
 #[derive(ToSchema)]
 struct Severity {
-    machine_per_minute: f64,
+    machine_per_minute: Option<f64>,
     share: f64,
 }
 
