@@ -1,21 +1,28 @@
 //! How many texts of a community a profile takes: false-positive rates over many draws of the few texts, with the community left out
 //! of the calibration that the profile leans on. Prints a Markdown table.
 //!
-//!     highwater score eval/*.jsonl -q -o scored.jsonl
-//!     cargo run --release --example few_shot -- scored.jsonl eval/*.jsonl
+//!     highwater calibrate --human eval/*.jsonl --machine eval/*.jsonl -o calibration.json --scored scored.jsonl
+//!     cargo run --release --example few_shot -- scored.jsonl
+//!
+//! With a folder it leaves there, for every data set of enough people, what `highwater simulate` shows floods and false alarms by: a
+//! calibration without the set, a profile of 300 of its people on top of that, and the set's other texts as each reads them.
+//!
+//!     cargo run --release --example few_shot -- scored.jsonl calibration.json FOLDER
+//!     highwater simulate --calibration FOLDER/NAME.json --human FOLDER/NAME.jsonl --machine FOLDER/NAME.jsonl
 
 #![allow(clippy::print_stdout, reason = "the table is what it is for")]
 
 use highwater::{
     calibration::{Calibration, FitOptions, Sample},
     score::Statistics,
-    text,
 };
 use jiff::Timestamp;
 use serde::Deserialize;
+use serde_json::json;
 use std::{
-    collections::{HashMap, HashSet},
+    collections::{BTreeSet, HashSet},
     error::Error,
+    fmt::Write,
     fs,
     path::Path,
 };
@@ -23,43 +30,40 @@ use std::{
 const COMMUNITIES: [&str; 3] = ["human_nonnative_jfleg", "human_tweets_tweeteval", "human_news_comments_ucc"];
 const SIZES: [usize; 6] = [20, 30, 50, 100, 200, 300];
 const DRAWS: u64 = 200;
+/// Human documents of a data set from which floods are simulated.
+const ENOUGH: usize = 500;
 
+/// A row of `calibrate --scored`.
 #[derive(Deserialize)]
 struct Scored {
-    id: String,
+    family: String,
+    label: String,
+    group: u64,
     tokens: usize,
-    p_value: Option<f64>,
-    statistics: Option<Statistics>,
-    calibration: String,
-    model: String,
+    statistics: Statistics,
 }
 
-#[derive(Deserialize)]
-struct Labelled {
-    id: String,
-    text: String,
-    label: String,
-    pair: Option<String>,
+impl From<Scored> for Sample {
+    fn from(row: Scored) -> Self {
+        let Scored { family, label, group, tokens, statistics } = row;
+        Self { statistics, tokens, machine: label == "machine", group, family, domain: None, generator: None }
+    }
 }
 
 fn main() -> Result<(), Box<dyn Error>> {
     let mut arguments = std::env::args().skip(1);
-    let scored = arguments.next().ok_or("give the scored file, then the labelled ones")?;
-    let scored: Vec<Scored> = fs::read_to_string(scored)?.lines().map(serde_json::from_str).collect::<Result<_, _>>()?;
-    let (name, hash) = scored.first().and_then(|s| s.model.split_once('@')).ok_or("the scored file is empty")?;
-    let options = FitOptions::new(scored[0].calibration.as_str(), name, hash, Timestamp::UNIX_EPOCH);
-    let by_id: HashMap<&str, &Scored> = scored.iter().map(|s| (s.id.as_str(), s)).collect();
-    let mut samples = Vec::new();
-    for file in arguments {
-        samples.extend(read(Path::new(&file), &by_id)?);
-    }
+    let scored = arguments.next().ok_or("give the file that `highwater calibrate --scored` wrote")?;
+    let made = arguments.next().map(|path| Calibration::load(Path::new(&path))).transpose()?;
+    let folder = arguments.next();
+    let rows = fs::read_to_string(scored)?;
+    let samples: Vec<Sample> =
+        rows.lines().map(|row| Ok(serde_json::from_str::<Scored>(row)?.into())).collect::<Result<_, Box<dyn Error>>>()?;
+    let (model, hash) = made.as_ref().map_or(("", ""), |made| (&made.model_name, made.model_hash()));
+    let options = FitOptions::new("left out", model, hash, Timestamp::UNIX_EPOCH);
     println!("| community | texts | p <= 1% | 95% of draws | p <= 5% | 95% of draws | conformal alone: 1% | 5% | machine found at 1% |");
     println!("|---|---:|---:|---:|---:|---:|---:|---:|---:|");
     for community in COMMUNITIES {
-        let (own, rest): (Vec<Sample>, Vec<Sample>) = samples.iter().cloned().partition(|s| s.family == community);
-        let mut seen = HashSet::new();
-        let own: Vec<Sample> = own.into_iter().filter(|s| seen.insert(s.group)).collect();
-        let rest: Vec<Sample> = rest.into_iter().filter(|s| !seen.contains(&s.group)).collect();
+        let (own, rest) = apart(&samples, community);
         let (base, _) = Calibration::fit(&rest, &options)?;
         let machine: Vec<Sample> = rest.into_iter().filter(|s| s.machine).collect();
         let [one, five] = [0.01, 0.05].map(|level| percent(rate(&base, &own, level)));
@@ -68,17 +72,38 @@ fn main() -> Result<(), Box<dyn Error>> {
             line(&base, &own, &machine, size)?;
         }
     }
+    if let Some(folder) = folder {
+        let families: BTreeSet<&str> = samples.iter().map(|s| s.family.as_str()).collect();
+        for family in families {
+            let (own, rest) = apart(&samples, family);
+            let (machine, human): (Vec<Sample>, Vec<Sample>) = own.into_iter().partition(|s| s.machine);
+            if human.len() < ENOUGH {
+                continue;
+            }
+            let (base, _) = Calibration::fit(&rest, &options)?;
+            let machine = if machine.is_empty() { rest.into_iter().filter(|s| s.machine).collect() } else { machine };
+            let (few, fresh) = draw(&human, 300, 0);
+            leave(&base, &fresh, &machine, &format!("{folder}/{family}-none"))?;
+            leave(&base.profile(&few, "profile", Timestamp::UNIX_EPOCH)?, &fresh, &machine, &format!("{folder}/{family}-300"))?;
+        }
+    }
     Ok(())
+}
+
+/// The texts of a data set, each human document once, and the others' without its documents.
+fn apart(samples: &[Sample], family: &str) -> (Vec<Sample>, Vec<Sample>) {
+    let (own, rest): (Vec<Sample>, Vec<Sample>) = samples.iter().cloned().partition(|s| s.family == family);
+    let mut seen = HashSet::new();
+    let own: Vec<Sample> = own.into_iter().filter(|s| seen.insert(s.group) || s.machine).collect();
+    let rest = rest.into_iter().filter(|s| !seen.contains(&s.group)).collect();
+    (own, rest)
 }
 
 /// One row: the mean rates over the draws, and the rate that 95 of 100 draws do not exceed.
 fn line(base: &Calibration, own: &[Sample], machine: &[Sample], size: usize) -> Result<(), Box<dyn Error>> {
     let mut columns: [Vec<f64>; 5] = Default::default();
-    for draw in 0..DRAWS {
-        let mut order: Vec<usize> = (0..own.len()).collect();
-        order.sort_by_key(|&i| mixed(draw * 1_000_003 + i as u64));
-        let few: Vec<Sample> = order[..size].iter().map(|&i| own[i].clone()).collect();
-        let fresh: Vec<Sample> = order[size..].iter().map(|&i| own[i].clone()).collect();
+    for number in 0..DRAWS {
+        let (few, fresh) = draw(own, size, number);
         let profile = base.profile(&few, "profile", Timestamp::UNIX_EPOCH)?;
         let alone = conformal(base, &few, &fresh);
         let found = [rate(&profile, &fresh, 0.01), rate(&profile, &fresh, 0.05), alone[0], alone[1], rate(&profile, machine, 0.01)];
@@ -96,6 +121,27 @@ fn line(base: &Calibration, own: &[Sample], machine: &[Sample], size: usize) -> 
     Ok(())
 }
 
+/// The few texts of a draw, and the others.
+fn draw(own: &[Sample], size: usize, number: u64) -> (Vec<Sample>, Vec<Sample>) {
+    let mut order: Vec<usize> = (0..own.len()).collect();
+    order.sort_by_key(|&i| mixed(number * 1_000_003 + i as u64));
+    let pick = |places: &[usize]| places.iter().map(|&i| own[i].clone()).collect();
+    (pick(&order[..size]), pick(&order[size..]))
+}
+
+/// A calibration, and how it reads these people's and machines' texts.
+fn leave(calibration: &Calibration, human: &[Sample], machine: &[Sample], path: &str) -> Result<(), Box<dyn Error>> {
+    calibration.save(Path::new(&format!("{path}.json")))?;
+    let mut rows = String::new();
+    for sample in human.iter().chain(machine) {
+        let p_value = calibration.read(&sample.statistics, sample.tokens).p_value;
+        let label = if sample.machine { "machine" } else { "human" };
+        let row = json!({"label": label, "family": sample.family, "tokens": sample.tokens, "p_value": p_value});
+        writeln!(rows, "{row}")?;
+    }
+    Ok(fs::write(format!("{path}.jsonl"), rows)?)
+}
+
 /// The rates at 1% and 5% where the few texts are all that there is.
 fn conformal(base: &Calibration, few: &[Sample], fresh: &[Sample]) -> [f64; 2] {
     let score = |s: &Sample| base.score_model().score(&s.statistics, s.tokens) as f32;
@@ -108,24 +154,6 @@ fn conformal(base: &Calibration, few: &[Sample], fresh: &[Sample]) -> [f64; 2] {
 fn rate(calibration: &Calibration, samples: &[Sample], level: f64) -> f64 {
     let flagged = |s: &&Sample| calibration.read(&s.statistics, s.tokens).p_value.is_some_and(|p| p <= level);
     samples.iter().filter(flagged).count() as f64 / samples.len() as f64
-}
-
-/// The rows of a file that a calibration takes: scored, long enough, in a language that the model knows.
-fn read(file: &Path, scored: &HashMap<&str, &Scored>) -> Result<Vec<Sample>, Box<dyn Error>> {
-    let family = file.file_stem().unwrap_or_default().to_string_lossy().into_owned();
-    let mut pairs = HashMap::new();
-    let mut samples = Vec::new();
-    for line in fs::read_to_string(file)?.lines() {
-        let row: Labelled = serde_json::from_str(line)?;
-        let own = text::group(&row.text);
-        let group = row.pair.map_or(own, |pair| *pairs.entry(pair).or_insert(own));
-        let scored = scored.get(row.id.as_str()).ok_or_else(|| format!("{} is not in the scored file", row.id))?;
-        if let Some(statistics) = scored.statistics.filter(|_| scored.p_value.is_some()) {
-            let (tokens, family, machine) = (scored.tokens, family.clone(), row.label == "machine");
-            samples.push(Sample { statistics, tokens, machine, group, family, domain: None, generator: None });
-        }
-    }
-    Ok(samples)
 }
 
 fn percent(share: f64) -> String {

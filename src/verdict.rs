@@ -136,7 +136,7 @@ pub struct Evidence<'a> {
 const TYPICAL_HUMAN: f64 = 0.5;
 
 impl Policy {
-    /// Judges one document. The first reason to abstain wins: nothing scored, no calibration, what the text is,
+    /// Judges one document. The first reason to abstain wins: nothing scored, what the text is, no calibration,
     /// length, then the score itself.
     ///
     /// `Uncertain` keeps its p-value: at these two rates the conformal prediction set holds both labels, or neither.
@@ -147,10 +147,10 @@ impl Policy {
         let reason = match reading {
             None if evidence.tokens.is_empty() => Some(AbstainReason::Empty),
             None => Some(AbstainReason::Unscorable),
-            Some(_) if !calibration.is_calibrated() => Some(AbstainReason::Uncalibrated),
             Some(_) if evidence.unsupported_language => Some(AbstainReason::UnsupportedLanguage),
             Some(_) if evidence.not_prose => Some(AbstainReason::NotProse),
             Some(_) if memorised(evidence.tokens) => Some(AbstainReason::Memorised),
+            Some(_) if !calibration.is_calibrated() => Some(AbstainReason::Uncalibrated),
             Some(_) if tokens < calibration.min_tokens() => Some(AbstainReason::TooShort),
             Some(_) => None,
         };

@@ -138,7 +138,10 @@ impl Calibration {
         let bins: Vec<Bin> = (0..starts.len()).map(|i| bin_of(&starts, i, &crossed)).collect();
         let mut report = report::of(&bins, &crossed);
         report.too_short = samples.len() - long.len();
-        report.families_left_out = report::leave_out(&long, &bins, options.ridge);
+        let (families, left_out) = report::leave_out(&long, &bins, options.ridge);
+        let mut left_out = left_out.into_iter();
+        report.families_left_out = families;
+        report.left_out = samples.iter().map(|s| if s.tokens >= SHORTEST { left_out.next().flatten() } else { None }).collect();
         let calibration = Self {
             schema: SCHEMA,
             name: options.name.clone(),

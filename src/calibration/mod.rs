@@ -19,7 +19,7 @@ pub use bins::{Bin, Logistic, RateBound};
 pub use file::CalibrationError;
 pub use fit::{FitError, FitOptions, Sample};
 pub use profile::SUFFICIENT;
-pub use report::{BinQuality, FamilyQuality, FitReport, Quality};
+pub use report::{BinQuality, FamilyQuality, FitReport, LeftOut, Quality};
 
 #[cfg(test)]
 mod tests;

@@ -19,6 +19,19 @@ pub struct FitReport {
     pub bins: Vec<BinQuality>,
     /// Each data set, scored by a model fitted on all the others and read against their human texts: what to expect of a new source.
     pub families_left_out: Vec<FamilyQuality>,
+    /// The same for each sample, in the order in which they were given; `None` for a text that is too short, or of a data set that cannot
+    /// be left out.
+    #[serde(skip)]
+    pub left_out: Vec<Option<LeftOut>>,
+}
+
+/// What a fit without a text's data set makes of the text.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+pub struct LeftOut {
+    /// Log odds, larger = more machine-like.
+    pub score: f64,
+    /// Read against the human texts of the other data sets.
+    pub p_value: f64,
 }
 
 /// How well two classes are told apart.
@@ -93,11 +106,13 @@ pub(super) fn of(bins: &[Bin], crossed: &[Crossed<'_>]) -> FitReport {
     FitReport { overall, bins: by_bin, ..FitReport::default() }
 }
 
-/// Every family in turn, scored by a fit on the rest. A family that holds a whole class cannot be left out and is not listed.
-pub(super) fn leave_out(samples: &[&Sample], bins: &[Bin], ridge: f64) -> Vec<FamilyQuality> {
+/// Every family in turn, scored by a fit on the rest, and what became of each sample. A family that holds a whole class cannot be left out
+/// and is not listed.
+pub(super) fn leave_out(samples: &[&Sample], bins: &[Bin], ridge: f64) -> (Vec<FamilyQuality>, Vec<Option<LeftOut>>) {
     let starts: Vec<usize> = bins.iter().map(|b| b.from_tokens).collect();
     let families: BTreeSet<&str> = samples.iter().map(|s| s.family.as_str()).collect();
-    let one = |family: &str| {
+    let mut left_out = vec![None; samples.len()];
+    let mut one = |family: &str| {
         let (own, others): (Vec<&Sample>, Vec<&Sample>) = samples.iter().partition(|s| s.family == family);
         // families share human documents: what the fit saw elsewhere would not be left out
         let seen: BTreeSet<u64> = own.iter().map(|s| s.group).collect();
@@ -107,18 +122,28 @@ pub(super) fn leave_out(samples: &[&Sample], bins: &[Bin], ridge: f64) -> Vec<Fa
         let (own_scores, rest_scores) = (scored(&own), scored(&rest));
         let own = mark_first(own.into_iter().zip(own_scores), &starts);
         let rest = mark_first(rest.into_iter().zip(rest_scores), &starts);
-        Some(family_quality(family, &own, &rest, &starts))
+        let p_values = p_values(&own, &rest, &starts);
+        let places = (0..samples.len()).filter(|&i| samples[i].family == family);
+        for (place, (crossed, &p_value)) in places.zip(own.iter().zip(&p_values)) {
+            left_out[place] = Some(LeftOut { score: crossed.score, p_value });
+        }
+        Some(family_quality(family, &own, &p_values))
     };
-    families.into_iter().filter_map(one).collect()
+    let qualities = families.into_iter().filter_map(&mut one).collect();
+    (qualities, left_out)
 }
 
-fn family_quality(family: &str, own: &[Crossed<'_>], rest: &[Crossed<'_>], starts: &[usize]) -> FamilyQuality {
+/// p-values of one family's texts against the others' human texts, by length bin.
+fn p_values(own: &[Crossed<'_>], rest: &[Crossed<'_>], starts: &[usize]) -> Vec<f64> {
     let references: Vec<Vec<f32>> = starts.iter().enumerate().map(|(i, &from)| reference(rest, from, starts.get(i + 1).copied())).collect();
+    let bin = |c: &Crossed<'_>| starts.partition_point(|&from| from <= c.sample.tokens).saturating_sub(1);
+    own.iter().map(|c| p_value(&references[bin(c)], c.score as f32)).collect()
+}
+
+fn family_quality(family: &str, own: &[Crossed<'_>], p_values: &[f64]) -> FamilyQuality {
     let flagged = |machine: bool, level: f64| {
-        let of: Vec<_> = own.iter().filter(|c| c.first && c.sample.machine == machine).collect();
-        let bin = |c: &Crossed<'_>| starts.partition_point(|&from| from <= c.sample.tokens).saturating_sub(1);
-        let count = of.iter().filter(|c| p_value(&references[bin(c)], c.score as f32) <= level).count();
-        (!of.is_empty()).then(|| count as f64 / of.len() as f64)
+        let of: Vec<f64> = own.iter().zip(p_values).filter(|(c, _)| c.first && c.sample.machine == machine).map(|(_, &p)| p).collect();
+        (!of.is_empty()).then(|| of.iter().filter(|&&p| p <= level).count() as f64 / of.len() as f64)
     };
     let of = |machine| scores(own, machine, 0, usize::MAX);
     FamilyQuality {

@@ -46,7 +46,8 @@ fn share(p: &[f64], level: f64) -> f64 {
 
 #[test]
 fn a_fit_tells_fresh_texts_apart_and_reports_it() {
-    let (calibration, report) = Calibration::fit(&samples(1, 1200), &options()).unwrap();
+    let given = samples(1, 1200);
+    let (calibration, report) = Calibration::fit(&given, &options()).unwrap();
     let machine = share(&p_values(&calibration, &samples(2, 600), true), 0.05);
     assert!(machine > 0.5, "found {machine} of machine texts");
     assert!(report.overall.auroc.unwrap() > 0.85, "{report:?}");
@@ -55,6 +56,12 @@ fn a_fit_tells_fresh_texts_apart_and_reports_it() {
     assert_eq!(report.families_left_out.iter().map(|f| f.family.as_str()).collect::<Vec<_>>(), ["set0", "set1", "set2"]);
     let left_out = &report.families_left_out[0];
     assert!(left_out.human_flagged_05.unwrap() < 0.2 && left_out.machine_flagged_05.unwrap() > 0.3, "{left_out:?}");
+    // each sample's own figures are those that the family's were counted from
+    for family in &report.families_left_out {
+        let machine = given.iter().zip(&report.left_out).filter(|(s, _)| s.family == family.family && s.machine);
+        let p: Vec<f64> = machine.map(|(_, left_out)| left_out.unwrap().p_value).collect();
+        assert_eq!(family.machine_flagged_05, Some(share(&p, 0.05)), "{}", family.family);
+    }
     let fresh = &samples(2, 40)[1];
     let reading = calibration.read(&fresh.statistics, 100);
     assert!(reading.machine_tail.is_some() && reading.machine_probability.is_some());

@@ -255,6 +255,11 @@ pub(super) struct Calibrate {
     /// The calibration that a profile leans on: `embedded` or a file [default: that of --calibration, or the model's own]
     #[arg(long, value_name = "embedded|FILE", env = "HIGHWATER_BASE", hide_env = true, conflicts_with = "machine")]
     pub(super) base: Option<String>,
+    /// Write each text's statistics here, with its score and p-value by a fit without its file, as JSONL
+    ///
+    /// `highwater simulate` reads it, and shows by it how soon a flood of a new kind is found.
+    #[arg(long, value_name = "FILE", env = "HIGHWATER_SCORED", hide_env = true, value_hint = ValueHint::FilePath)]
+    pub(super) scored: Option<PathBuf>,
     /// Write what the fit can do here, as JSON
     #[arg(long, value_name = "FILE", env = "HIGHWATER_JSON", hide_env = true, value_hint = ValueHint::FilePath, requires = "machine")]
     pub(super) json: Option<PathBuf>,

@@ -16,7 +16,8 @@ use crate::{
     batch::{Progress, Watch},
     calibration::Sample,
     detector::Detector,
-    text::{Document, group, unsupported_language},
+    text::{Document, group},
+    verdict::AbstainReason,
 };
 use clap::ArgMatches;
 use serde::Deserialize;
@@ -61,13 +62,19 @@ pub(super) fn run(args: &Calibrate, common: &Common, matches: &ArgMatches) -> an
     }
     let (samples, skipped) = (reading.samples(), reading.skipped);
     if chatty() && skipped > 0 {
-        writeln!(io::stderr(), "{skipped} texts were left out: empty, or in a language that the model does not know")?;
+        writeln!(
+            io::stderr(),
+            "{skipped} texts were left out: empty, no prose, known by heart, or in a language that the model does not know"
+        )?;
     }
     let name = args.profile.clone().or_else(|| Some(args.output.file_stem()?.to_string_lossy().into_owned())).unwrap_or_default();
     if chatty() {
         writeln!(io::stderr(), "{} texts scored; fitting", samples.len())?;
     }
     let made = join::fit(&samples, &setup, &info, &name)?;
+    if let Some(path) = &args.scored {
+        evaluate::write(path, |out| made.write_scored(&samples, &setup, out))?;
+    }
     if let Some(path) = &args.json {
         evaluate::write(path, |out| Ok(serde_json::to_writer_pretty(out, &made.report)?))?;
     }
@@ -80,7 +87,7 @@ pub(super) fn run(args: &Calibrate, common: &Common, matches: &ArgMatches) -> an
 }
 
 fn files(args: &Calibrate) -> anyhow::Result<u64> {
-    let outputs = [&args.output].into_iter().chain(&args.json).chain(&args.report);
+    let outputs = [&args.output].into_iter().chain(&args.scored).chain(&args.json).chain(&args.report);
     bytes(args.human.iter().chain(&args.machine), outputs)
 }
 
@@ -242,10 +249,12 @@ impl Reading {
     fn score(&mut self, rows: &mut Vec<Kept>, machine: bool, family: &str) -> anyhow::Result<()> {
         let documents: Vec<_> = rows.iter_mut().map(|kept| Document::new(std::mem::take(&mut kept.row.text))).collect();
         let assessments = self.detector.assess(&documents)?;
-        for ((document, kept), assessment) in documents.iter().zip(rows.drain(..)).zip(assessments) {
+        for (kept, assessment) in rows.drain(..).zip(assessments) {
             self.progress.documents += 1;
             self.progress.tokens += assessment.tokens as u64;
-            let Some(statistics) = assessment.statistics.filter(|_| unsupported_language(&document.text).is_none()) else {
+            // for any other reason it would get no p-value, and does not belong to what p-values are made of
+            let usable = assessment.abstain_reason == Some(AbstainReason::Uncalibrated);
+            let Some(statistics) = assessment.statistics.filter(|_| usable) else {
                 self.skipped += 1;
                 continue;
             };

@@ -11,6 +11,7 @@ use jiff::Timestamp;
 use serde_json::{Value, json};
 use std::{
     fmt::{self, Write},
+    io,
     path::Path,
     sync::Arc,
 };
@@ -136,6 +137,31 @@ impl Made {
             page.bars(&Bars { title, x, bars: part.iter().filter_map(bar).collect(), reference: Some(0.01) })?;
         }
         Ok(page.html())
+    }
+
+    /// The samples, one JSON object a line, each with its score and p-value by the fit without its data set.
+    pub(super) fn write_scored(&self, samples: &[Sample], setup: &Setup, out: &mut dyn io::Write) -> anyhow::Result<()> {
+        let Some(report) = &self.report else {
+            return Err(Refused("a profile is fitted to one community: there is nothing to leave out, and so no --scored".into()).into());
+        };
+        for (sample, left_out) in samples.iter().zip(&report.left_out) {
+            let p_value = left_out.map(|l| l.p_value);
+            let row = json!({
+                "family": sample.family,
+                "label": if sample.machine { "machine" } else { "human" },
+                "domain": sample.domain,
+                "generator": sample.generator,
+                "group": sample.group,
+                "tokens": sample.tokens,
+                "score": left_out.map(|l| l.score),
+                "p_value": p_value,
+                "flagged": p_value.is_some_and(|p| p <= setup.detector.policy.fpr),
+                "calibration": self.calibration.name,
+                "statistics": sample.statistics,
+            });
+            writeln!(out, "{row}")?;
+        }
+        Ok(())
     }
 
     /// Saves it, and gives its report as a table.

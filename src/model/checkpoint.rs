@@ -18,8 +18,8 @@ const EMBEDDED_NAME: &str = "highwater-stand-in";
 const EMBEDDED_CONFIG: &[u8] = embedded!("config.json");
 const EMBEDDED_TOKENIZER: &[u8] = embedded!("tokenizer.json");
 const EMBEDDED_WEIGHTS: &[u8] = embedded!("model.safetensors");
-/// `Some(embedded!("branches.safetensors"))` where the embedded model has branches.
-const EMBEDDED_BRANCHES: Option<&[u8]> = None;
+/// `None` where the embedded model has no branches.
+const EMBEDDED_BRANCHES: Option<&[u8]> = Some(embedded!("branches.safetensors"));
 /// The calibration that is shipped with the embedded model.
 pub const EMBEDDED_CALIBRATION: &[u8] = embedded!("calibration.json");
 

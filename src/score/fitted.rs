@@ -11,6 +11,8 @@ use serde::{Deserialize, Serialize};
 const LENGTHS: (usize, usize) = (8, 2048);
 /// A feature that hardly varies among human texts may not turn rounding into evidence.
 const SMALLEST_SD: f64 = 1e-3;
+/// Largest coefficient of ln sd along length.
+const LARGEST_LOG_SD: f64 = 1e4;
 /// -E ln |x| of a standard normal x: (ln 2 + Euler's constant) / 2.
 const MEAN_LOG_NORMAL: f64 = 0.635_181_422_730_739;
 const SCORING_STEPS: usize = 12;
@@ -104,13 +106,14 @@ impl FittedScore {
         for (term, b) in terms.iter_mut().zip(found[1..].chunks_exact(3)) {
             (term.weight, term.tail_weight, term.length_weight) = (short(b[0]), short(b[1]), short(b[2]));
         }
-        Ok(Self { intercept: short(found[0]), terms })
+        let fitted = Self { intercept: short(found[0]), terms };
+        if fitted.is_sound() { Ok(fitted) } else { Err(ScoreFitError::Singular) }
     }
 
     /// Whether every number is finite and small enough that the score of any statistics is finite.
     pub fn is_sound(&self) -> bool {
         let numbers = |t: &Term| t.mean.into_iter().chain([t.weight, t.tail_weight, t.length_weight]).all(|x| x.abs() < 1e9);
-        self.intercept.abs() < 1e9 && self.terms.iter().all(|t| numbers(t) && t.log_sd.iter().all(|x| x.abs() < 1e4))
+        self.intercept.abs() < 1e9 && self.terms.iter().all(|t| numbers(t) && t.log_sd.iter().all(|x| x.abs() < LARGEST_LOG_SD))
     }
 }
 
@@ -142,6 +145,11 @@ fn standardise(feature: Feature, humans: &[TrainingRow<'_>]) -> Option<Term> {
         log_sd.iter_mut().zip(least_squares(rows, &off, ridge)?).for_each(|(c, step)| *c += step);
     }
     term.log_sd = three(&log_sd);
+    if !term.log_sd.iter().all(|x| x.abs() < LARGEST_LOG_SD) {
+        // lengths so much alike do not tell how the spread goes along with them
+        let total: f64 = weights.iter().sum();
+        term.log_sd = [short(logs.iter().zip(&weights).map(|(log, weight)| log * weight).sum::<f64>() / total), 0., 0.];
+    }
     Some(term)
 }
 

@@ -9,17 +9,18 @@ use std::{fs, path::Path};
 
 /// Rows of both labels; machines write plainer words. Every text starts differently.
 pub(crate) fn rows(count: usize) -> String {
-    // digits take more tokens than words: as many words as make both labels alike in length for the embedded model
+    // odd words take more tokens than usual ones: as many words as make both labels alike in length for the embedded model
     labelled(count, |_| 48)
 }
 
 /// The same with so many words in each machine text: what is fitted needs lengths that both labels have, and tokenizers differ.
 fn labelled(count: usize, machine_words: impl Fn(usize) -> usize) -> String {
     let words = ["river", "stone", "lamp", "winter", "paper", "engine", "garden", "window", "copper", "signal"];
+    let ends = ["ux", "oq", "iv", "azh", "ebb", "yk", "wum", "ohl", "irg", "esp", "udd"];
     let text = |i: usize, machine: bool| {
         let word = |k: usize| words[(i * 7 + k * (i % 9 + 1)) % words.len()];
         let body: Vec<_> = (0..if machine { machine_words(i) } else { 16 })
-            .map(|k| if machine { word(k).to_owned() } else { format!("{}{}!", word(k), (i * k) % 97) })
+            .map(|k| if machine { word(k).to_owned() } else { format!("{}{}!", word(k), ends[(i * k) % 97 % ends.len()]) })
             .collect();
         format!("{i} {machine} {}", body.join(" "))
     };
@@ -51,6 +52,35 @@ fn a_fitted_calibration_is_used_by_its_model() {
     assert_eq!(scored.code, Some(0), "{}", scored.err);
     let scored: Value = serde_json::from_str(&scored.out).unwrap();
     assert!(scored["calibration"] == "ours" && scored["p_value"].is_number(), "{scored}");
+}
+
+/// A flood of what a fit has not seen: two files, each scored by the fit on the other.
+#[test]
+fn figures_by_a_fit_without_the_file_go_into_a_simulation() {
+    let folder = tempfile::tempdir().unwrap();
+    let at = |name: &str| folder.path().join(name).to_str().unwrap().to_owned();
+    let all = rows(400);
+    let (one, other) = all.split_at(all.match_indices('\n').nth(199).unwrap().0 + 1);
+    file(folder.path(), "one.jsonl", one);
+    file(folder.path(), "other.jsonl", other);
+    let (one, other, made, scored) = (at("one.jsonl"), at("other.jsonl"), at("c.json"), at("scored.jsonl"));
+    let args = ["calibrate", "-q", "--human", &one, &other, "--machine", &one, &other, "-o", &made, "--scored", &scored];
+    let run = ran(&mut highwater(&args));
+    assert_eq!(run.code, Some(0), "{}", run.err);
+    let rows: Vec<Value> = fs::read_to_string(&scored).unwrap().lines().map(|row| serde_json::from_str(row).unwrap()).collect();
+    let found = |label: &str| {
+        let p = rows.iter().filter(|row| row["label"] == label).map(|row| row["p_value"].as_f64().unwrap());
+        (p.clone().count(), p.filter(|p| *p <= 0.05).count())
+    };
+    let (human, machine) = (found("human"), found("machine"));
+    assert!(human.0 > 150 && human.1 * 5 < human.0 && machine.0 > 150 && machine.1 * 2 > machine.0, "{human:?} {machine:?}");
+    assert!(rows.iter().all(|row| ["one", "other"].contains(&row["family"].as_str().unwrap()) && row["statistics"].is_object()));
+    let args = ["simulate", "-q", "--calibration", &made, "--human", &scored, "--machine", &scored, "--share", "1", "--runs", "20"];
+    let run = ran(&mut highwater(&args));
+    assert!(run.code == Some(0) && run.out.contains("found"), "{} {}", run.out, run.err);
+    let args = ["calibrate", "-q", "--human", &one, "-o", &made, "--scored", &scored];
+    let run = ran(&mut highwater(&args));
+    assert!(run.code == Some(1) && run.err.contains("--scored"), "{}", run.err);
 }
 
 #[test]
@@ -134,6 +164,7 @@ fn each_text_is_scored_by_the_branches_of_its_fold() {
     fs::write(at("folds/folds.json"), list(json!({"other": 0}))).unwrap();
     let (told, _) = run(&model, &["--folds", &folds]);
     assert!(told.code == Some(1) && told.err.contains("200 texts of forum are in no fold"), "{}", told.err);
-    let (told, _) = run("embedded", &["--folds", &folds]);
+    let unbranched = Copy::of("plain");
+    let (told, _) = run(unbranched.path("").to_str().unwrap(), &["--folds", &folds]);
     assert!(told.code == Some(1) && told.err.contains("has no branches"), "{}", told.err);
 }

@@ -132,7 +132,7 @@ impl<'a> Characters<'a> {
         let next = rest.chars().take(LOOK_AHEAD).find(|&c| !is_invisible(c)).unwrap_or(' ');
         match c {
             ZERO_WIDTH_JOINER if is_pictographic(self.last) || is_variation_selector(self.last) => is_pictographic(next),
-            ZERO_WIDTH_JOINER | ZERO_WIDTH_NON_JOINER => is_joining(self.base) && is_joining(next) && !is_invisible(next),
+            ZERO_WIDTH_JOINER | ZERO_WIDTH_NON_JOINER => is_joining(self.base) && next_base(rest).is_some_and(is_joining),
             _ if is_variation_selector(c) => {
                 let keycap = next == '\u{20E3}' && matches!(self.last, '0'..='9' | '#' | '*');
                 keycap || is_pictographic(self.last) || is_text_emoji(self.last)
@@ -164,6 +164,27 @@ impl Iterator for Characters<'_> {
         self.index += 1;
         Some(Character { c, index: self.index - 1, at: self.queue_at.clone() })
     }
+}
+
+/// The next letter that is seen, past its accents, whose order is not yet the normal one; `None` where none is near.
+fn next_base(rest: &str) -> Option<char> {
+    let mut looked = 0;
+    for c in rest.chars().take(LOOK_AHEAD) {
+        let mut base = None;
+        decompose_canonical(c, |part| {
+            looked += 1;
+            if base.is_none() && canonical_combining_class(part) == 0 {
+                base = Some(part);
+            }
+        });
+        if looked > LOOK_AHEAD {
+            break;
+        }
+        if base.is_some_and(|base| !is_invisible(base)) {
+            return base;
+        }
+    }
+    None
 }
 
 /// White space, and the Braille pattern without dots.

@@ -28,7 +28,7 @@ fn what_people_write_stays() {
         "a significance level of α = 0.05, TNFα, Lyα, IFNγ and PPARγ, 5 μm, γ-ray, ρ and σ",
         "emoji 😀 👍🏽 👩\u{200D}👩\u{200D}👧\u{200D}👦 ❤\u{FE0F} ‼\u{FE0F} ™\u{FE0F} 1\u{FE0F}\u{20E3} 🏳\u{FE0F}\u{200D}🌈 🇩🇪",
         "the flag 🏴\u{E0067}\u{E0062}\u{E0065}\u{E006E}\u{E0067}\u{E007F} of England",
-        "می\u{200C}خواهم, می\u{64B}\u{200C}خواهم and क\u{94D}\u{200D}ष",
+        "می\u{200C}خواهم, می\u{64B}\u{200C}خواهم and क\u{94D}\u{200D}ष, র\u{200D}\u{9CD}য",
         "don´t use ¨this¨",
         "/ˈfɑːðə/ is how they say it",
         "漢字とかな 한국어 ไทย",
@@ -220,6 +220,14 @@ proptest! {
         prop_assert_eq!(&normalized.text, &text);
         prop_assert_eq!(normalized.counts, Normalization::default());
         prop_assert!(normalized.pieces.is_empty());
+    }
+}
+
+/// Whether a joiner is needed must not hang on the order of the accents after it, which the normal form changes.
+#[test]
+fn accents_after_a_joiner_keep_the_promises() {
+    for text in ["ﷺ\u{200c}\u{94d}\u{3099}", "ক\u{200d}\u{9cd}\u{301}য", "ک\u{200c}\u{301}\u{344}\u{344}\u{344}\u{344}ک"] {
+        assert!(check(text).is_ok(), "{text:?}");
     }
 }
 
