@@ -40,12 +40,14 @@ struct Scored {
     label: String,
     group: u64,
     tokens: usize,
+    /// Null for a text that is too short for one.
+    p_value: Option<f64>,
     statistics: Statistics,
 }
 
 impl From<Scored> for Sample {
     fn from(row: Scored) -> Self {
-        let Scored { family, label, group, tokens, statistics } = row;
+        let Scored { family, label, group, tokens, statistics, .. } = row;
         Self { statistics, tokens, machine: label == "machine", group, family, domain: None, generator: None }
     }
 }
@@ -56,8 +58,8 @@ fn main() -> Result<(), Box<dyn Error>> {
     let made = arguments.next().map(|path| Calibration::load(Path::new(&path))).transpose()?;
     let folder = arguments.next();
     let rows = fs::read_to_string(scored)?;
-    let samples: Vec<Sample> =
-        rows.lines().map(|row| Ok(serde_json::from_str::<Scored>(row)?.into())).collect::<Result<_, Box<dyn Error>>>()?;
+    let rows: Vec<Scored> = rows.lines().map(serde_json::from_str).collect::<Result<_, _>>()?;
+    let samples: Vec<Sample> = rows.into_iter().filter(|row| row.p_value.is_some()).map(Sample::from).collect();
     let (model, hash) = made.as_ref().map_or(("", ""), |made| (&made.model_name, made.model_hash()));
     let options = FitOptions::new("left out", model, hash, Timestamp::UNIX_EPOCH);
     println!("| community | texts | p <= 1% | 95% of draws | p <= 5% | 95% of draws | conformal alone: 1% | 5% | machine found at 1% |");

@@ -307,6 +307,7 @@ impl Monitor {
                 log_surge: f64::from(stream.surge.max(0.)),
             },
             near_duplicate_share: watch.and_then(Watch::near_duplicate_share),
+            kind: watch.filter(|_| stream.flags.flood).and_then(Watch::latest),
             since: timestamp(stream.since),
             late: stream.late.into(),
             calibration_mismatch: stream.flags.mismatch,

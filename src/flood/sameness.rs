@@ -22,9 +22,11 @@ const TEMPLATE: f64 = 0.5;
 /// Documents in the background, one of so many that arrive.
 const BACKGROUND: usize = 128;
 const EVERY: u64 = 8;
-/// Texts are alike if their mean cosine is this much above that of the background, with at least this many texts.
-const ALIKE: f64 = 0.2;
-const ENOUGH: usize = 6;
+/// Texts are alike if their mean cosine is this much above that of the background, with at least this many texts. With the embedded model 16
+/// answers to one prompt are 0.62 to 0.90 above, the first four 0.65 or more; machine texts of one data set and several prompts 0.59 or less,
+/// and of 2,000 draws of four human texts of five data sets none was above 0.58.
+const ALIKE: f64 = 0.6;
+const ENOUGH: usize = 4;
 
 /// Sketch of the set of a text's shingles: the smallest hash of each bin (one permutation hashing, Li, Owen & Zhang 2012).
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -171,11 +173,15 @@ pub(super) struct Watch {
     /// The p-values since then.
     pub(super) window: Window,
     suspects: VecDeque<Suspect>,
+    /// Suspicious documents so far.
+    count: u64,
+    /// What they had in common when they were last compared.
+    latest: Option<AlarmKind>,
 }
 
 impl Watch {
     pub(super) fn new(since: i64) -> Self {
-        Self { since, window: Window::default(), suspects: VecDeque::new() }
+        Self { since, window: Window::default(), suspects: VecDeque::new(), count: 0, latest: None }
     }
 
     /// Remembers a document with a small p-value.
@@ -190,12 +196,22 @@ impl Watch {
         }
         let id = sight.id.filter(|id| id.len() <= LONGEST_ID).map(Into::into);
         self.suspects.push_back(Suspect { sketch, direction: background.direction(sight.hidden), id, twin });
+        self.count += 1;
+        // Comparing all with all is dear: it is done at the 4th, 8th, 16th, … and then once for each set of them.
+        if self.count as usize >= ENOUGH && (self.count.is_power_of_two() || self.count.is_multiple_of(KEPT as u64)) {
+            self.latest = Some(self.kind(background));
+        }
     }
 
     /// Share of the suspicious documents that have a near-duplicate; `None` with fewer than two.
     pub(super) fn near_duplicate_share(&self) -> Option<f64> {
         let twins = self.suspects.iter().filter(|s| s.twin).count();
         (self.suspects.len() > 1).then(|| twins as f64 / self.suspects.len() as f64)
+    }
+
+    /// [`Watch::kind`], as of a while ago; `None` while there are too few.
+    pub(super) fn latest(&self) -> Option<AlarmKind> {
+        self.latest
     }
 
     pub(super) fn kind(&self, background: &Background) -> AlarmKind {

@@ -1,5 +1,6 @@
 //! What is said of one stream.
 
+use super::AlarmKind;
 use crate::text::StreamKey;
 use jiff::Timestamp;
 use serde::Serialize;
@@ -26,6 +27,9 @@ pub struct StreamStatus {
     pub rate: Rate,
     /// Share of the recent documents with small p-values that are near-duplicates of another; null while the stream is too quiet to look.
     pub near_duplicate_share: Option<f64>,
+    /// What the recent documents with small p-values have in common; null while quiet, and while there are fewer than four. An alarm is often
+    /// raised before that many are there.
+    pub kind: Option<AlarmKind>,
     /// Since when the state holds: the alarm, the clearing, or the first document.
     pub since: Timestamp,
     /// Documents whose time was older than one that had been seen by more than a minute, or lay in the future.

@@ -91,11 +91,12 @@ fn a_flood_is_raised_once_and_cleared_when_it_ends() {
     let machine_per_minute = alarm.severity.machine_per_minute.unwrap();
     assert!((machine_per_minute - alarm.severity.share).abs() < 0.1, "one a minute: {alarm:?}");
     assert!(alarm.since > at(300 * 60 - 600) && alarm.since < alarm.at && !alarm.examples.is_empty(), "{alarm:?}");
+    assert_eq!(during.last().unwrap().kind, Some(AlarmKind::TemplateFlood), "the test posts one text: {:?}", during.last());
     assert!(during.last().unwrap().share.low > 0.5, "counted since the alarm: {:?}", during.last());
     assert_eq!(monitor.counters().flooded, 2);
     assert_eq!(monitor.floods(0.05).iter().map(|s| s.key.as_str().to_owned()).collect::<Vec<_>>(), ["forum"]);
     let after: Vec<StreamStatus> = (0..500).map(|_| send(&mut monitor, false)).collect();
-    assert_eq!(after.last().map(|s| s.state), Some(State::Quiet));
+    assert_eq!(after.last().map(|s| (s.state, s.kind)), Some((State::Quiet, None)));
     let cleared = monitor.drain_alarms();
     assert_eq!(cleared.iter().map(|a| (a.sequence, a.event)).collect::<Vec<_>>(), [(3, AlarmEvent::Cleared), (4, AlarmEvent::Cleared)]);
     assert_eq!(cleared[0].since, alarm.at);

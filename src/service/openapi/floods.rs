@@ -82,6 +82,8 @@ pub(super) struct StreamStatus {
     rate: Rate,
     /// Share of near-duplicates among recent documents with small p-values; null while the stream is quiet.
     near_duplicate_share: Option<f64>,
+    /// What they have in common; null while the stream is quiet, and with fewer than four.
+    kind: Option<AlarmKind>,
     /// Since when the state holds.
     since: String,
     /// Documents that came out of order.
