@@ -1,14 +1,10 @@
 //! How many texts of a community a profile takes: false-positive rates over many draws of the few texts, with the community left out
-//! of the calibration that the profile leans on. Prints a Markdown table.
+//! of the calibration that the profile leans on. Prints a Markdown table from what `highwater calibrate --scored` wrote:
+//! `few_shot scored.jsonl`.
 //!
-//!     highwater calibrate --human eval/*.jsonl --machine eval/*.jsonl -o calibration.json --scored scored.jsonl
-//!     cargo run --release --example few_shot -- scored.jsonl
-//!
-//! With a folder it leaves there, for every data set of enough people, what `highwater simulate` shows floods and false alarms by: a
-//! calibration without the set, a profile of 300 of its people on top of that, and the set's other texts as each reads them.
-//!
-//!     cargo run --release --example few_shot -- scored.jsonl calibration.json FOLDER
-//!     highwater simulate --calibration FOLDER/NAME.json --human FOLDER/NAME.jsonl --machine FOLDER/NAME.jsonl
+//! `few_shot scored.jsonl calibration.json FOLDER` also leaves, for every data set of enough people, what `highwater simulate` runs on:
+//! a calibration without the set, a profile of 300 of its people on top of that, and the set's other texts as each reads them
+//! (`simulate --calibration FOLDER/NAME.json --human FOLDER/NAME.jsonl --machine FOLDER/NAME.jsonl`).
 
 #![allow(clippy::print_stdout, reason = "the table is what it is for")]
 
