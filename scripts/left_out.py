@@ -18,6 +18,10 @@ import tempfile
 from pathlib import Path
 
 
+# With fewer streams that were quiet until the flood there is no delay to tell.
+FEWEST = 20
+
+
 def auroc(human, machine):
     """Chance that a machine score is above a human one, ties half."""
     human = sorted(human)
@@ -77,7 +81,7 @@ def simulated(people, machines, options):
         after = result["settings"]["length"] - result["settings"]["onset"]
         median, ninth = (f">{after}" if flood["delay"][key] is None else f"{flood['delay'][key]}" for key in ("median", "p90"))
         missed = "" if flood["found"] == flood["streams"] else f" ({flood['found']} of {flood['streams']} found)"
-        cells.append(f"{median} / {ninth}{missed}" if flood["streams"] else "always in alarm")
+        cells.append(f"{median} / {ninth}{missed}" if flood["streams"] >= FEWEST else "always in alarm")
     return [*cells, f"{length['estimate']:.0f}" if length["estimate"] else f"over {length['low']:.0f}"]
 
 

@@ -56,7 +56,7 @@ pub enum AlarmKind {
 /// How much of a stream is machine text, as point estimates.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct Severity {
-    /// Machine documents per minute; `None` where documents have no times.
+    /// Machine documents per minute; `None` where documents have no times, or all the same.
     pub machine_per_minute: Option<f64>,
     /// Share of the stream that they take, in 0..=1.
     pub share: f64,

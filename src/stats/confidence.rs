@@ -27,7 +27,7 @@ pub fn mean_lower_bound(hits: u64, n: u64, alpha: f64) -> f64 {
         // A bet that has not earned its price bounds nothing.
         if growth > 0. {
             let bound = growth.exp_m1() / odds;
-            // Bounds rise with the size of the bet and then fall.
+            // Each bet alone gives a bound that holds. With the size of the bet they rise and then fall, so that the rest would be lower.
             if bound < best {
                 break;
             }
