@@ -6,7 +6,7 @@ use super::{
     Settings,
     reference::{Bounds, CELLS, LEVELS, PerLevel, Reference, unknown_detection},
 };
-use crate::stats::{self, cells, factors, likelihood_gains};
+use crate::stats::{self, factors, likelihood_gains};
 
 /// Bets that are mixed with equal weights.
 pub(super) const BETS: usize = 8;
@@ -104,6 +104,6 @@ pub(super) fn averaged(bounds: &[Bounds], documents: &[u16]) -> Bounds {
 
 /// Probabilities of the cells from P(p <= level).
 pub(super) fn cell_probabilities(cumulative: &PerLevel) -> [f64; CELLS] {
-    let list = cells(cumulative);
-    std::array::from_fn(|j| list[j])
+    let end = |j: usize| cumulative.get(j).copied().unwrap_or(1.);
+    std::array::from_fn(|j| (end(j) - j.checked_sub(1).map_or(0., end)).max(0.))
 }

@@ -55,8 +55,9 @@ pub struct Monitor {
     pub(super) changed: Vec<u32>,
     pub(super) evicted: Vec<StreamKey>,
     pub(super) counters: Counters,
-    log_arl: f64,
-    log_clear: f64,
+    /// Values of the detector at which a stream becomes suspicious: half-way to an alarm by logarithms, and near it.
+    half_way: f64,
+    near: f64,
 }
 
 /// A document with all that streams take from it.
@@ -96,8 +97,8 @@ impl Monitor {
             changed: Vec::new(),
             evicted: Vec::new(),
             counters: Counters::default(),
-            log_arl: settings.arl.ln(),
-            log_clear: settings.clear_arl.ln(),
+            half_way: settings.arl.sqrt(),
+            near: settings.arl * f64::exp(-1.5),
             settings,
         };
         // The first in takes slot 0.
@@ -167,9 +168,9 @@ impl Monitor {
         if watched || in_flood || self.is_suspicious(slot, level) {
             self.look(slot, arrival, place);
         }
-        if in_flood && level >= self.log_clear {
+        if in_flood && level >= self.settings.clear_arl {
             self.clear(slot, arrival, level);
-        } else if !in_flood && level >= self.log_arl {
+        } else if !in_flood && level >= self.settings.arl {
             self.raise(slot, arrival, level);
         }
         self.check_calibration(slot);
@@ -197,13 +198,13 @@ impl Monitor {
 
     /// Half-way to an alarm, or near it by bets on small shares.
     fn is_suspicious(&self, slot: u32, level: f64) -> bool {
-        level >= self.log_arl / 2. && (level >= self.log_arl - 1.5 || self.table.get(slot).log_fast_sr() >= self.log_arl / 2.)
+        level >= self.half_way && (level >= self.near || self.table.get(slot).fast_sr() >= self.half_way)
     }
 
     /// Looks closely at a stream while it is suspicious, with room for so many.
     fn look(&mut self, slot: u32, arrival: Arrival<'_>, place: (usize, usize)) {
         let stream = self.table.get(slot);
-        let calm = stream.log_fast_sr() < self.log_arl / 4. && stream.log_sr() < self.log_arl - 3.;
+        let calm = stream.fast_sr() < self.half_way.sqrt() && stream.log_sr() < self.near.ln() - 1.5;
         if calm && !stream.flags.flood {
             self.table.get_mut(slot).flags.watched = false;
             self.watches.remove(&slot);
@@ -238,17 +239,17 @@ impl Monitor {
         true
     }
 
-    fn raise(&mut self, slot: u32, arrival: Arrival<'_>, log_sr: f64) {
+    fn raise(&mut self, slot: u32, arrival: Arrival<'_>, level: f64) {
         let since = self.watches.get(&slot).map_or(arrival.times.at, |watch| watch.since);
-        self.alarm(slot, Crossing { event: AlarmEvent::Raised, since, at: arrival.times.now, log_sr });
+        self.alarm(slot, Crossing { event: AlarmEvent::Raised, since, at: arrival.times.now, log_sr: level.ln() });
         self.table.get_mut(slot).raise(arrival.times);
         self.counters.raised += 1;
         self.counters.flooded += 1;
     }
 
-    fn clear(&mut self, slot: u32, arrival: Arrival<'_>, log_sr: f64) {
+    fn clear(&mut self, slot: u32, arrival: Arrival<'_>, level: f64) {
         let since = self.table.get(slot).since;
-        self.alarm(slot, Crossing { event: AlarmEvent::Cleared, since, at: arrival.times.now, log_sr });
+        self.alarm(slot, Crossing { event: AlarmEvent::Cleared, since, at: arrival.times.now, log_sr: level.ln() });
         let stream = self.table.get_mut(slot);
         stream.clear(arrival.times);
         stream.flags.watched = false;

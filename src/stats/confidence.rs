@@ -20,21 +20,29 @@ pub fn mean_lower_bound(hits: u64, n: u64, alpha: f64) -> f64 {
     if hits == 0 || n == 0 {
         return 0.;
     }
+    let (hits, n) = (hits as f64, n as f64);
     let price = (BETS.len() as f64 / alpha).ln();
-    let mut best = 0.;
-    for (log_odds, odds) in BETS.into_iter().zip(*ODDS) {
-        let growth = (hits as f64 * log_odds - price) / n as f64;
-        // A bet that has not earned its price bounds nothing.
-        if growth > 0. {
-            let bound = growth.exp_m1() / odds;
-            // Each bet alone gives a bound that holds. With the size of the bet they rise and then fall, so that the rest would be lower.
-            if bound < best {
-                break;
-            }
-            best = bound;
+    // Each bet alone gives a bound that holds; one that has not earned its price gives one below 0.
+    let bound = |i: usize| ((hits * BETS[i] - price) / n).exp_m1() / ODDS[i];
+    // With the size of the bet they rise and then fall: up from the bet that would be best for a normal mean of this variance.
+    let variance = hits * (n - hits) / n;
+    let start = BETS.partition_point(|bet| bet * bet * variance < 2. * price).min(BETS.len() - 1);
+    let mut best = bound(start);
+    for larger in start + 1..BETS.len() {
+        let next = bound(larger);
+        if next <= best {
+            break;
         }
+        best = next;
     }
-    f64::min(best, 1.)
+    for smaller in (0..start).rev() {
+        let next = bound(smaller);
+        if next <= best {
+            break;
+        }
+        best = next;
+    }
+    best.clamp(0., 1.)
 }
 
 /// Lower and upper bound of the running mean, each right with probability at least 1 - `alpha` / 2: see [`mean_lower_bound`].
@@ -50,4 +58,20 @@ pub fn poisson_bounds(count: u64, confidence: f64) -> (f64, f64) {
     let quantile = |shape: f64, at: f64| Gamma::new(shape, 1.).map_or(f64::NAN, |gamma| gamma.inverse_cdf(at));
     let tail = (1. - confidence) / 2.;
     (quantile(count as f64, tail), quantile(count as f64 + 1., 1. - tail))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_climb_finds_the_best_of_all_bets() {
+        let counts = (0..12).map(|k| 3u64.pow(k)).flat_map(|n| (0..=20).map(move |share| (n * share / 20, n)));
+        for ((hits, n), alpha) in counts.flat_map(|count| [0.5, 0.05, 1e-3, 1e-9].map(|alpha| (count, alpha))) {
+            let price = (BETS.len() as f64 / alpha).ln();
+            let bound = |bet: f64| ((hits as f64 * bet - price) / n as f64).exp_m1() / bet.exp_m1();
+            let best = BETS.into_iter().map(bound).fold(0., f64::max).min(1.);
+            assert_eq!(mean_lower_bound(hits, n, alpha), best, "{hits} of {n} at {alpha}");
+        }
+    }
 }
