@@ -258,7 +258,7 @@ pub(super) struct Calibrate {
     /// Write each text's statistics here, with its score and p-value by a fit without its file, as JSONL
     ///
     /// `highwater simulate` reads it, and shows by it how soon a flood of a new kind is found.
-    #[arg(long, value_name = "FILE", env = "HIGHWATER_SCORED", hide_env = true, value_hint = ValueHint::FilePath)]
+    #[arg(long, value_name = "FILE", env = "HIGHWATER_SCORED", hide_env = true, value_hint = ValueHint::FilePath, requires = "machine")]
     pub(super) scored: Option<PathBuf>,
     /// Write what the fit can do here, as JSON
     #[arg(long, value_name = "FILE", env = "HIGHWATER_JSON", hide_env = true, value_hint = ValueHint::FilePath, requires = "machine")]

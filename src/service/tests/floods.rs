@@ -151,12 +151,16 @@ fn alarm(seq: u64) -> Published {
     Published { seq, json: format!("{{\"sequence\":{seq}}}").into() }
 }
 
-/// Reads events until there are this many alarms; gives everything.
+/// Reads events until there are this many alarms, for at most ten seconds; gives everything.
 async fn events(body: &mut axum::body::BodyDataStream, alarms: usize) -> String {
     let mut text = String::new();
-    while text.matches("event: alarm").count() < alarms {
-        text += std::str::from_utf8(&body.next().await.expect("more events").unwrap()).unwrap();
-    }
+    let read = async {
+        while text.matches("event: alarm").count() < alarms {
+            text += std::str::from_utf8(&body.next().await.expect("more events").unwrap()).unwrap();
+        }
+    };
+    let in_time = tokio::time::timeout(Duration::from_secs(10), read).await.is_ok();
+    assert!(in_time, "{alarms} alarms expected, heard {text:.2000}");
     text
 }
 
