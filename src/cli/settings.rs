@@ -6,7 +6,7 @@ use crate::{
     client,
     config::{self, Layer, Merge, Origin},
     detector, flood,
-    model::{Device, LoadOptions, ModelSource, Precision},
+    model::{BranchSource, Device, LoadOptions, ModelSource, Precision},
     service::{ApiKey, Settings, Webhook},
     verdict::Policy,
 };
@@ -91,7 +91,7 @@ impl Setup {
 
     /// The same with other branches for the model, which are used once and not worth a file of converted weights.
     pub(super) fn with_branches(&self, file: PathBuf) -> Self {
-        Self { load: LoadOptions { branches: Some(file), cache: None, ..self.load.clone() }, ..self.clone() }
+        Self { load: LoadOptions { branches: BranchSource::File(file), cache: None, ..self.load.clone() }, ..self.clone() }
     }
 }
 

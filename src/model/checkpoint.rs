@@ -1,6 +1,6 @@
 //! Finds a model's files: embedded in the binary, in a directory, or in the Hugging Face cache.
 
-use super::{ModelError, ModelSource, branches::Branches, config::Gpt2Config, tokenizer::Bpe, weights::Weights};
+use super::{BranchSource, ModelError, ModelSource, branches::Branches, config::Gpt2Config, tokenizer::Bpe, weights::Weights};
 use std::{
     env, fs,
     io::{self, Read},
@@ -40,8 +40,8 @@ pub(crate) struct Checkpoint {
 }
 
 impl Checkpoint {
-    /// Opens the files that `source` names, with the branches of the file `branches` in place of its own.
-    pub(crate) fn open(source: &ModelSource, branches: Option<&Path>) -> Result<Self, ModelError> {
+    /// Opens the files that `source` names, and the branches.
+    pub(crate) fn open(source: &ModelSource, branches: &BranchSource) -> Result<Self, ModelError> {
         let mut hash = blake3::Hasher::new();
         let (mut checkpoint, own) = match source {
             ModelSource::Embedded => (Self::embedded(&mut hash)?, None),
@@ -52,12 +52,14 @@ impl Checkpoint {
             }
         };
         checkpoint.hash = short(&hash);
-        // a link that leads nowhere is there, and is told
-        let own = own.filter(|path| path.symlink_metadata().is_ok());
-        let weights = match (branches.or(own.as_deref()), EMBEDDED_BRANCHES) {
-            (Some(path), _) => Some(Weights::open(path)?),
-            (None, Some(bytes)) if *source == ModelSource::Embedded => Some(Weights::from_bytes(bytes, "embedded branches.safetensors")?),
-            _ => None,
+        let weights = match (branches, own) {
+            (BranchSource::None, _) => None,
+            (BranchSource::File(path), _) => Some(Weights::open(path)?),
+            // a link that leads nowhere is there, and is told
+            (BranchSource::Own, Some(path)) => path.symlink_metadata().is_ok().then(|| Weights::open(&path)).transpose()?,
+            (BranchSource::Own, None) => {
+                EMBEDDED_BRANCHES.map(|bytes| Weights::from_bytes(bytes, "embedded branches.safetensors")).transpose()?
+            }
         };
         if let Some(weights) = weights {
             weights.digest(&mut hash)?;

@@ -29,7 +29,7 @@ pub use fake::Fake;
 #[doc(hidden)]
 pub use foreign::parse_checkpoint;
 pub use generator::FakeGenerator;
-pub use options::{Device, LoadOptions, ModelSource, Precision};
+pub use options::{BranchSource, Device, LoadOptions, ModelSource, Precision};
 #[doc(hidden)]
 pub use peak::gemm_peak;
 

@@ -8,8 +8,8 @@ use std::{fmt, path::PathBuf, str::FromStr};
 pub struct LoadOptions {
     /// Which model.
     pub source: ModelSource,
-    /// A `branches.safetensors` to use in place of the model's own.
-    pub branches: Option<PathBuf>,
+    /// Which branches score beside it.
+    pub branches: BranchSource,
     /// Where it runs.
     pub device: Device,
     /// How precisely.
@@ -28,7 +28,7 @@ impl Default for LoadOptions {
     fn default() -> Self {
         Self {
             source: ModelSource::Embedded,
-            branches: None,
+            branches: BranchSource::Own,
             device: Device::Auto,
             precision: Precision::Auto,
             threads: 0,
@@ -37,6 +37,17 @@ impl Default for LoadOptions {
             cache: super::cache_directory().map(|c| c.join("converted")),
         }
     }
+}
+
+/// Which branches to load.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum BranchSource {
+    /// The model's own, where it has any.
+    Own,
+    /// Those of a `branches.safetensors`.
+    File(PathBuf),
+    /// None, for who needs the model's own numbers only: a text costs half as much.
+    None,
 }
 
 /// Which model to load.

@@ -95,7 +95,7 @@ pub(super) fn open<T>(
         Choice::of(options.device, options.precision)?;
     }
     let (library, environment) = runtime::environment(options.onnxruntime.as_deref(), options.device != Device::Cpu)?;
-    let checkpoint = Checkpoint::open(&options.source, options.branches.as_deref())?;
+    let checkpoint = Checkpoint::open(&options.source, &options.branches)?;
     let on = |device| {
         let choice = Choice::of(device, options.precision)?;
         if choice.cuda.is_some() {

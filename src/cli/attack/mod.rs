@@ -19,7 +19,7 @@ use crate::{
     adversary::attack::{Attack, Chain, Proposer, Quality, Rate, words_kept},
     batch::{self, Documents, Input, Job, Progress, Read, Watch},
     config::Merge,
-    model::{self, Scorer},
+    model::{self, BranchSource, LoadOptions, Scorer},
 };
 use clap::ArgMatches;
 pub(super) use names::Names;
@@ -190,9 +190,10 @@ struct Model {
 
 impl Model {
     fn load(setup: &Setup) -> anyhow::Result<Self> {
-        let scorer = model::load(&setup.load)?;
+        let options = LoadOptions { branches: BranchSource::None, ..setup.load.clone() };
+        let scorer = model::load(&options)?;
         let name = format!("{}@{}", scorer.info().name, scorer.info().hash);
-        Ok(Self { proposer: Proposer::new(model::load_generator(&setup.load)?)?, scorer, name })
+        Ok(Self { proposer: Proposer::new(model::load_generator(&options)?)?, scorer, name })
     }
 }
 

@@ -1,7 +1,7 @@
 //! The decoding graphs against the scorer, against one another, and against themselves in other portions and other company.
 
 use super::*;
-use crate::model::{Device, LoadOptions, ModelSource, Precision, Scorer, TokenScores, graph::Flavour, rowmath, runtime};
+use crate::model::{BranchSource, Device, LoadOptions, ModelSource, Precision, Scorer, TokenScores, graph::Flavour, rowmath, runtime};
 use std::path::PathBuf;
 
 /// Nats between graphs that sum in another order.
@@ -19,7 +19,7 @@ fn options(name: &str) -> LoadOptions {
 
 fn on_the_cpu(name: &str, flavour: Flavour) -> Gpt2Generator {
     let options = options(name);
-    let checkpoint = Checkpoint::open(&options.source, None).unwrap();
+    let checkpoint = Checkpoint::open(&options.source, &BranchSource::Own).unwrap();
     let environment = runtime::environment(None, false).unwrap().1;
     let (engine, info) = start(&environment, &checkpoint, &Choice::on_the_cpu(flavour), &options).unwrap();
     Gpt2Generator::new(checkpoint, engine, info)

@@ -1,7 +1,7 @@
 //! The graphs of the flavours against each other on the CPU, so that what runs on CUDA is checked where there is none.
 
 use super::*;
-use crate::model::ModelSource;
+use crate::model::{BranchSource, ModelSource};
 use std::path::PathBuf;
 
 /// Worst difference allowed, nats; nats squared for the variance.
@@ -13,7 +13,7 @@ const HALF: f32 = 0.03;
 fn checkpoint(name: &str) -> (LoadOptions, Checkpoint) {
     let folder = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/data/parity").join(name);
     let options = LoadOptions { source: ModelSource::Directory(folder), threads: 1, cache: None, ..LoadOptions::default() };
-    let checkpoint = Checkpoint::open(&options.source, None).unwrap();
+    let checkpoint = Checkpoint::open(&options.source, &BranchSource::Own).unwrap();
     (options, checkpoint)
 }
 

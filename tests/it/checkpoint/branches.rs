@@ -28,7 +28,7 @@ fn a_model_says_whether_it_has_branches_and_its_hash_covers_them() {
 
     let options = LoadOptions {
         source: ModelSource::Directory(copy.0.path().to_owned()),
-        branches: Some(copy.path("elsewhere")),
+        branches: BranchSource::File(copy.path("elsewhere")),
         ..LoadOptions::default()
     };
     let named = model::load(&LoadOptions { device: Device::Cpu, threads: 1, cache: None, ..options }).unwrap();

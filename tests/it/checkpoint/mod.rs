@@ -4,7 +4,7 @@ mod branches;
 mod cache;
 mod library;
 
-use highwater::model::{self, Device, LoadOptions, ModelError, ModelSource, Precision};
+use highwater::model::{self, BranchSource, Device, LoadOptions, ModelError, ModelSource, Precision};
 use serde_json::{Map, Value, json};
 use std::{
     fs,

@@ -19,7 +19,7 @@ use sequences::Sequences;
 /// Texts that are rewritten together.
 const TOGETHER: usize = 16;
 /// Tokens before a place, and after it, that a choice is judged with.
-const BEFORE: usize = 48;
+const BEFORE: usize = 32;
 const AFTER: usize = 12;
 
 /// The half of a rewriter that proposes: it can be kept while the other half, the scorer, works elsewhere.
