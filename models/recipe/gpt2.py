@@ -122,10 +122,14 @@ def save(model, directory, tokenizer, note):
         shutil.copy(tokenizer, target)
 
 
+def config(directory):
+    with open(os.path.join(directory, "config.json")) as f:
+        return json.load(f)
+
+
 def load(directory, device="cpu"):
     """A GPT-2 directory (fp32, fp16, bf16 or packed) to a model. Refuses what this code does not compute, rather than compute it wrongly."""
-    with open(os.path.join(directory, "config.json")) as f:
-        c = json.load(f)
+    c = config(directory)
     usual = dict(model_type="gpt2", activation_function="gelu_new", layer_norm_epsilon=1e-5, tie_word_embeddings=True, n_inner=None,
                  scale_attn_weights=True, scale_attn_by_inverse_layer_idx=False)
     for key, value in usual.items():

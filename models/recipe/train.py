@@ -2,7 +2,7 @@
 
   python train.py --data data --out base --minutes 18 --device cuda --compile
 
-Muon for the layers' matrices, AdamW for the rest; the learning rate is a trapezoid over wall-clock minutes. The best model by bits per
+Muon for the layers' matrices, AdamW for the rest; the learning rate is a trapezoid over the minutes. The best model by bits per
 byte on data/val-*.bin is kept in --out; a whole state is written beside it now and then, and a run that was stopped goes on from it,
 its minutes counted in. Pieces that arrive while it runs are taken in at the next validation.
 """
@@ -43,6 +43,7 @@ class Tokens:
 class Trainer:
     def __init__(self, a):
         self.a = a
+        self.clock = time.process_time if a.clock == "cpu" else time.monotonic
         torch.manual_seed(a.seed)
         torch.set_float32_matmul_precision("high")
         if a.threads:
@@ -52,7 +53,11 @@ class Trainer:
             raise SystemExit(f"{a.data}: no piece holds more than {a.context + 1} tokens")
         with open(os.path.join(a.data, "index.json")) as f:
             vocabulary = json.load(f)["vocabulary"]
-        self.model = gpt2.GPT2(vocabulary, a.context, a.width, a.layers, a.heads).to(a.device)
+        self.model = (gpt2.load(a.init) if a.init else gpt2.GPT2(vocabulary, a.context, a.width, a.layers, a.heads)).to(a.device)
+        self.before = dict(init=gpt2.config(a.init).get("training")) if a.init else {}
+        shape = self.model.shape
+        if (shape["vocabulary"], shape["context"]) != (vocabulary, a.context):
+            raise SystemExit(f"{a.init}: {shape['vocabulary']} tokens and {shape['context']} positions, expected {vocabulary} and {a.context}")
         matrices = [p for p in self.model.h.parameters() if p.ndim == 2]
         rest = [p for n, p in self.model.named_parameters() if not (n.startswith("h.") and p.ndim == 2)]
         fused = a.device != "cpu"
@@ -63,7 +68,7 @@ class Trainer:
         self.state_path = os.path.join(a.out, "state.pt")
         self.resume()
         self.run = torch.compile(self.model) if a.compile else self.model
-        self.begun = time.monotonic() - self.spent
+        self.begun = self.clock() - self.spent
         count = sum(p.numel() for p in self.model.parameters())
         print(f"{count / 1e6:.2f}M parameters, from step {self.step}, {self.spent / 60:.1f} minutes spent", flush=True)
 
@@ -77,7 +82,7 @@ class Trainer:
 
     def keep_state(self):
         state = dict(model=self.model.state_dict(), optimizers=[o.state_dict() for o, _ in self.optimizers], step=self.step,
-                     tokens=self.tokens, spent=time.monotonic() - self.begun, best=self.best)
+                     tokens=self.tokens, spent=self.clock() - self.begun, best=self.best)
         os.makedirs(self.a.out, exist_ok=True)
         torch.save(state, self.state_path + ".part")
         os.replace(self.state_path + ".part", self.state_path)
@@ -108,7 +113,7 @@ class Trainer:
         return nats, nats * len(self.val.data) / self.val.text_bytes / math.log(2)
 
     def learn(self):
-        a, share = self.a, (time.monotonic() - self.begun) / 60 / self.a.minutes
+        a, share = self.a, (self.clock() - self.begun) / 60 / self.a.minutes
         rate = min(1.0, (self.step + 1) / a.warmup) * min(1.0, max(0.0, 1 - share) / a.cooldown)
         for optimizer, base in self.optimizers:
             for group in optimizer.param_groups:
@@ -126,29 +131,29 @@ class Trainer:
         return loss
 
     def report(self, loss):
-        a, minutes = self.a, (time.monotonic() - self.begun) / 60
+        a, minutes = self.a, (self.clock() - self.begun) / 60
         nats, bits = self.validate()
         rate = self.tokens / (60 * max(minutes, 1e-9))
         print(f"step {self.step} {self.tokens / 1e6:.1f}M tokens {minutes:.1f} min train {loss.item():.3f} val {nats:.3f} bits/byte {bits:.4f} {rate:.0f} tok/s", flush=True)
         if bits < self.best:
             self.best = bits
-            note = dict(steps=self.step, tokens=self.tokens, minutes=round(minutes, 1), val_nats_per_token=nats, val_bits_per_byte=bits, seed=a.seed)
+            note = dict(steps=self.step, tokens=self.tokens, minutes=round(minutes, 1), val_nats_per_token=nats, val_bits_per_byte=bits, seed=a.seed, **self.before)
             gpt2.save(self.model, a.out, os.path.join(a.data, "tokenizer.json"), note)
 
     def to_the_end(self):
         """Trains until the minutes are over; validates `checks` times on the way, more often towards the end, and at the end."""
         a = self.a
-        last = kept = time.monotonic()
+        last = kept = self.clock()
         loss = None
-        while (now := time.monotonic()) - self.begun < a.minutes * 60:
+        while (now := self.clock()) - self.begun < a.minutes * 60:
             loss = self.learn()
             if now - last > a.minutes * 60 / a.checks:
                 self.report(loss)
                 self.train.arrive()
-                last = time.monotonic()
+                last = self.clock()
             if now - kept > a.keep_minutes * 60:
                 self.keep_state()
-                kept = time.monotonic()
+                kept = self.clock()
         if loss is not None:
             self.report(loss)
             self.keep_state()
@@ -159,9 +164,11 @@ def main():
     p = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     p.add_argument("--data", required=True)
     p.add_argument("--out", required=True)
+    p.add_argument("--init", help="a GPT-2 directory to go on from, with the tokenizer of --data; its shape counts, not --width, --layers, --heads")
     for name, default in (("width", 512), ("layers", 8), ("heads", 8), ("context", 1024), ("batch", 64), ("accumulate", 1), ("warmup", 200)):
         p.add_argument(f"--{name}", type=int, default=default)
-    p.add_argument("--minutes", type=float, default=18, help="wall-clock time from start to end")
+    p.add_argument("--minutes", type=float, default=18, help="time from start to end")
+    p.add_argument("--clock", choices=["wall", "cpu"], default="wall", help="cpu: minutes of processor time, for a run that gives way to others")
     p.add_argument("--cooldown", type=float, default=0.45, help="last share of the time over which the learning rate falls to 1%%")
     p.add_argument("--lr", type=float, default=3e-3)
     p.add_argument("--lr-muon", type=float, default=0.02)
