@@ -80,7 +80,11 @@ fn figures_by_a_fit_without_the_file_go_into_a_simulation() {
     assert!(run.code == Some(0) && run.out.contains("found"), "{} {}", run.out, run.err);
     let args = ["calibrate", "-q", "--human", &one, "-o", &made, "--scored", &scored];
     let run = ran(&mut highwater(&args));
-    assert!(run.code == Some(2) && run.err.contains("--machine"), "a profile leaves nothing out, which is said before the work: {}", run.err);
+    assert!(
+        run.code == Some(2) && run.err.contains("--machine"),
+        "a profile leaves nothing out, which is said before the work: {}",
+        run.err
+    );
 }
 
 #[test]

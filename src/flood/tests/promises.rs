@@ -130,29 +130,35 @@ fn floods_are_not_cleared_while_they_last_and_are_when_they_end() {
     assert!(broken <= tolerated(), "{broken} calibrations cleared too soon: {means:?}");
 }
 
-/// The table of STATISTICS 4: detection rate at p <= 0.05, share, base share, and the published median delays at 10^4 and 10^6 documents.
-const PUBLISHED: [(f64, f64, f64, [f64; 2]); 8] = [
-    (0.29, 1., 0., [24., 41.]),
-    (0.29, 0.5, 0., [68., 120.]),
-    (0.29, 0.3, 0., [138., 268.]),
-    (0.29, 0.5, 0.1, [112., 217.]),
-    (0.69, 1., 0., [7., 10.]),
-    (0.69, 0.5, 0., [16., 27.]),
-    (0.69, 0.3, 0., [32., 54.]),
-    (0.69, 0.5, 0.1, [35., 56.]),
+/// The table of STATISTICS 4: a level and the detection rate at it, share, base share, and the published median delays at 10^4 and 10^6.
+const PUBLISHED: [([f64; 2], f64, f64, [f64; 2]); 12] = [
+    ([0.05, 0.29], 1., 0., [24., 41.]),
+    ([0.05, 0.29], 0.5, 0., [68., 120.]),
+    ([0.05, 0.29], 0.3, 0., [138., 268.]),
+    ([0.05, 0.29], 0.5, 0.1, [112., 217.]),
+    ([0.05, 0.69], 1., 0., [7., 10.]),
+    ([0.05, 0.69], 0.5, 0., [16., 27.]),
+    ([0.05, 0.69], 0.3, 0., [32., 54.]),
+    ([0.05, 0.69], 0.5, 0.1, [35., 56.]),
+    ([0.01, 0.48], 1., 0., [6., 9.]),
+    ([0.01, 0.48], 0.5, 0., [14., 22.]),
+    ([0.01, 0.48], 0.3, 0., [26., 42.]),
+    ([0.01, 0.48], 0.5, 0.1, [36., 66.]),
 ];
 
-/// Medians of 100 delays are no longer than the published ones, for noise by a tenth and a document. The table knows its rates, so the
-/// reference is large; with 2,000 human and 500 machine texts the delays of weak detection are up to a third longer.
+/// Medians of 100 delays are no longer than the published ones, for noise by a tenth and a document; where detection is strong at 0.01, by a
+/// quarter: half of the bets expect texts that are harder to find, and the bound on a rate of 0.01 is wider. The table knows its rates, so the
+/// reference is large, with 500 people below the level; with 2,000 human and 500 machine texts the delays of weak detection are up to a third longer.
 #[test]
 fn delays_are_near_the_published_ones() {
     let mut random = Random(26);
     let mut late = Vec::new();
-    for (detection, share, base_share, published) in PUBLISHED {
-        let gamma = f64::ln(detection) / f64::ln(0.05);
+    for ([level, detection], share, base_share, published) in PUBLISHED {
+        let gamma = f64::ln(detection) / f64::ln(level);
+        let known = (500. / level) as usize;
         for (arl, published) in [1e4, 1e6].into_iter().zip(published) {
             let mut delay = |_| {
-                let drawn = Drawn::new(&mut random, 10_000, 10_000, gamma);
+                let drawn = Drawn::new(&mut random, known, known, gamma);
                 let mut monitor = Monitor::new(Settings { base_share, ..settings(arl) }, drawn.reference()).unwrap();
                 let found = (1..=3000).find(|&t| {
                     feed(&mut monitor, drawn.p(&mut random, share), t);
@@ -162,10 +168,13 @@ fn delays_are_near_the_published_ones() {
             };
             let mut delays: Vec<i64> = (0..100).map(&mut delay).collect();
             delays.sort_unstable();
-            let line =
-                format!("found at {detection}, share {share}, base {base_share}, arl {arl:e}: published {published}, {}", delays[50]);
+            let line = format!(
+                "{detection} found at {level}, share {share}, base {base_share}, arl {arl:e}: published {published}, {}",
+                delays[50]
+            );
             println!("{line}");
-            if delays[50] as f64 > 1.1 * published + 1. {
+            let slack = if level < 0.05 { 1.25 } else { 1.1 };
+            if delays[50] as f64 > slack * published + 1. {
                 late.push(line);
             }
         }
