@@ -30,6 +30,7 @@ mod resume;
 mod table;
 #[cfg(test)]
 mod tests;
+mod thrift;
 
 pub use compression::Compression;
 pub use documents::{Documents, Read, documents};

@@ -5,6 +5,7 @@ use super::{
     BatchError, Fields,
     reader::{Recipe, Row, Rows, missing_column},
     record::{Cell, Record, lossy},
+    thrift::{check_footer, check_pages},
 };
 use parquet::{
     basic::{Compression, ConvertedType, LogicalType, TimeUnit, Type as Physical},
@@ -47,6 +48,8 @@ struct Column {
 /// Rows of a Parquet file.
 pub(super) struct ParquetRows {
     file: SerializedFileReader<File>,
+    /// The same file, for a look at its structures before the crate reads them.
+    source: File,
     columns: Vec<Column>,
     fields: Fields,
     document_bytes: usize,
@@ -64,11 +67,14 @@ impl ParquetRows {
     pub(super) fn open(file: File, recipe: &Recipe, count: Arc<AtomicU64>) -> Result<Self, BatchError> {
         let bytes = file.metadata().map_or(0, |m| m.len());
         let damaged = |reason| BatchError::Damaged { path: recipe.name.clone(), line: 0, reason };
+        let source = file.try_clone().map_err(|e| damaged(e.to_string()))?;
+        check_footer(&source).map_err(damaged)?;
         let file = guarded(|| SerializedFileReader::new(file).map_err(|e| e.to_string())).map_err(damaged)?;
         let columns = guarded(|| Ok(find_columns(&file, recipe))).map_err(damaged)??;
         let total_rows = file.metadata().file_metadata().num_rows().max(0) as u64;
         Ok(Self {
             file,
+            source,
             columns,
             fields: recipe.fields.clone(),
             document_bytes: recipe.limits.document_bytes,
@@ -90,6 +96,7 @@ impl ParquetRows {
             }
             let group = self.file.get_row_group(self.next_group).map_err(|e| e.to_string())?;
             for column in &mut self.columns {
+                check_pages(&self.source, group.metadata().column(column.leaf).byte_range())?;
                 column.reader = Some(group.get_column_reader(column.leaf).map_err(|e| e.to_string())?);
             }
             self.left_in_group = group.metadata().num_rows().max(0) as u64;

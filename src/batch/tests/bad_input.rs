@@ -216,6 +216,16 @@ fn a_damaged_parquet_file_is_an_error_and_no_panic() {
     assert_eq!(read_all(&whole, InputFormat::Parquet, Compression::None).unwrap(), (20, 0));
 }
 
+/// The crate would count to two thousand million for each of these lists.
+#[test]
+fn a_parquet_footer_that_takes_hours_is_refused() {
+    let list = [0xf9, 0xf1, 0xff, 0xff, 0xff, 0xff, 7];
+    let footer = [list.repeat(1000), vec![0]].concat();
+    let bytes = [&b"PAR1"[..], &footer, &(footer.len() as u32).to_le_bytes(), b"PAR1"].concat();
+    let error = read_all(&bytes, InputFormat::Parquet, Compression::None).unwrap_err();
+    assert!(error.code() == "input_damaged" && error.to_string().contains("footer"), "{error}");
+}
+
 proptest! {
     #[test]
     fn any_bytes_are_read_to_an_end(bytes in proptest::collection::vec(any::<u8>(), 0..400)) {

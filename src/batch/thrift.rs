@@ -1,0 +1,229 @@
+//! Looks through a Parquet file's own structures, which are in Thrift's compact protocol, before the parquet crate reads them.
+//!
+//! The crate skips fields that it does not know by counting, and a list of booleans costs it no bytes: a footer of a hundred bytes can keep
+//! it busy for hours. Here every list must have room for its elements in what is left, so that the work is bounded by the bytes; what no
+//! writer of Parquet writes, a list of booleans, is refused.
+
+use parquet::file::reader::{ChunkReader, Length};
+use std::fs::File;
+
+/// What stands at the end of a file: the length of the footer and the magic number.
+const TAIL: u64 = 8;
+/// Bytes that are read of a page's header at first, and at most.
+const HEADER: u64 = 4 << 10;
+const LONGEST_HEADER: u64 = 64 << 20;
+/// Structures within structures.
+const DEPTH: usize = 48;
+/// The field of a page's header that holds the number of bytes of the page.
+const PAGE_SIZE: i64 = 3;
+
+/// Whether the footer, where there is one, can be read in time.
+pub(super) fn check_footer(file: &File) -> Result<(), String> {
+    let size = file.len();
+    // what is no Parquet file at all is told by the crate
+    let Some(tail) = size.checked_sub(TAIL) else { return Ok(()) };
+    let bytes = file.get_bytes(tail, TAIL as usize).map_err(|e| e.to_string())?;
+    let length = bytes.first_chunk().map_or(0, |length| u64::from(u32::from_le_bytes(*length)));
+    let Some(start) = tail.checked_sub(length) else { return Ok(()) };
+    let footer = file.get_bytes(start, length as usize).map_err(|e| e.to_string())?;
+    walk(&footer).map(drop).map_err(|fault| format!("its footer {}", fault.said()))
+}
+
+/// Whether the headers of all pages of a column chunk can be read in time.
+pub(super) fn check_pages(file: &File, (start, length): (u64, u64)) -> Result<(), String> {
+    let (mut at, end) = (start, start.saturating_add(length).min(file.len()));
+    while at < end {
+        let header = page(file, at)?;
+        at = at.saturating_add(header.bytes as u64).saturating_add(header.page_size);
+    }
+    Ok(())
+}
+
+/// The header of the page at `at`, however long it is.
+fn page(file: &File, at: u64) -> Result<Walked, String> {
+    let mut length = HEADER;
+    loop {
+        let there = length.min(file.len().saturating_sub(at));
+        let bytes = file.get_bytes(at, there as usize).map_err(|e| e.to_string())?;
+        match walk(&bytes) {
+            Err(Fault::Short) if there == length && length < LONGEST_HEADER => length *= 8,
+            other => return other.map_err(|fault| format!("the header of the page at byte {at} {}", fault.said())),
+        }
+    }
+}
+
+/// A structure that was walked through.
+#[derive(Debug, PartialEq, Eq)]
+struct Walked {
+    /// Its length.
+    bytes: usize,
+    /// The value of its field [`PAGE_SIZE`], where that is a number.
+    page_size: u64,
+}
+
+#[derive(Debug, PartialEq, Eq)]
+enum Fault {
+    /// It goes on after the bytes that are there.
+    Short,
+    Malformed,
+}
+
+impl Fault {
+    fn said(&self) -> &'static str {
+        match self {
+            Self::Short => "ends too early, or has a list that is longer than itself",
+            Self::Malformed => "is not what a writer of Parquet writes",
+        }
+    }
+}
+
+/// Walks through the structure that `bytes` begins with.
+fn walk(bytes: &[u8]) -> Result<Walked, Fault> {
+    let mut walk = Walk { rest: bytes, page_size: 0 };
+    walk.structure(0)?;
+    Ok(Walked { bytes: bytes.len() - walk.rest.len(), page_size: walk.page_size })
+}
+
+struct Walk<'a> {
+    rest: &'a [u8],
+    page_size: u64,
+}
+
+impl Walk<'_> {
+    fn structure(&mut self, depth: usize) -> Result<(), Fault> {
+        let mut id = 0i64;
+        loop {
+            let header = self.byte()?;
+            let (delta, kind) = (header >> 4, header & 0xf);
+            match (kind, delta) {
+                (0, _) => return Ok(()),
+                (_, 0) => id = unzigzag(self.varint()?),
+                _ => id = id.wrapping_add(delta.into()),
+            }
+            if depth == 0 && id == PAGE_SIZE && (4..=6).contains(&kind) {
+                self.page_size = unzigzag(self.varint()?).max(0) as u64;
+            } else if !matches!(kind, 1 | 2) {
+                // the value of a boolean field is its kind
+                self.value(kind, depth)?;
+            }
+        }
+    }
+
+    fn value(&mut self, kind: u8, depth: usize) -> Result<(), Fault> {
+        if depth == DEPTH {
+            return Err(Fault::Malformed);
+        }
+        match kind {
+            3 => self.skip(1),
+            4..=6 => self.varint().map(drop),
+            7 => self.skip(8),
+            8 => {
+                let length = self.varint()?;
+                self.skip(length)
+            }
+            9 | 10 => {
+                let header = self.byte()?;
+                let long = header >> 4 == 15;
+                let count = if long { self.varint()? } else { u64::from(header >> 4) };
+                self.elements(count, &[header & 0xf], depth)
+            }
+            11 => match self.varint()? {
+                0 => Ok(()),
+                count => {
+                    let kinds = self.byte()?;
+                    self.elements(count, &[kinds >> 4, kinds & 0xf], depth)
+                }
+            },
+            12 => self.structure(depth + 1),
+            13 => self.skip(16),
+            _ => Err(Fault::Malformed),
+        }
+    }
+
+    /// Every element takes a byte at least.
+    fn elements(&mut self, count: u64, kinds: &[u8], depth: usize) -> Result<(), Fault> {
+        if count > self.rest.len() as u64 {
+            return Err(Fault::Short);
+        }
+        for kind in (0..count).flat_map(|_| kinds) {
+            // booleans are of this kind: no bytes to the crate
+            if matches!(kind, 0..=2) {
+                return Err(Fault::Malformed);
+            }
+            self.value(*kind, depth + 1)?;
+        }
+        Ok(())
+    }
+
+    fn byte(&mut self) -> Result<u8, Fault> {
+        let (first, rest) = self.rest.split_first().ok_or(Fault::Short)?;
+        self.rest = rest;
+        Ok(*first)
+    }
+
+    fn skip(&mut self, count: u64) -> Result<(), Fault> {
+        let count = usize::try_from(count).map_err(|_| Fault::Short)?;
+        self.rest = self.rest.get(count..).ok_or(Fault::Short)?;
+        Ok(())
+    }
+
+    /// A number in sevens of bits, the lowest first.
+    fn varint(&mut self) -> Result<u64, Fault> {
+        let (mut value, mut shift) = (0u64, 0u32);
+        loop {
+            let byte = self.byte()?;
+            if shift >= u64::BITS {
+                return Err(Fault::Malformed);
+            }
+            value |= u64::from(byte & 0x7f) << shift;
+            if byte & 0x80 == 0 {
+                return Ok(value);
+            }
+            shift += 7;
+        }
+    }
+}
+
+fn unzigzag(value: u64) -> i64 {
+    (value >> 1) as i64 ^ -((value & 1) as i64)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::io::Write;
+
+    #[test]
+    fn structures_are_walked_to_their_end_and_no_further() {
+        // i32 field 1 = 1; i32 field 3 = 300; binary field 4; list of two i32; a structure with a boolean; a map; stop; more
+        let bytes = [0x15, 2, 0x25, 0xd8, 4, 0x18, 2, b'a', b'b', 0x19, 0x25, 2, 4, 0x1c, 0x11, 0, 0x1b, 1, 0x58, 2, 1, b'x', 0, 9, 9];
+        assert_eq!(walk(&bytes), Ok(Walked { bytes: 23, page_size: 300 }));
+        for end in 0..23 {
+            assert_eq!(walk(&bytes[..end]), Err(Fault::Short), "{end}");
+        }
+    }
+
+    #[test]
+    fn the_headers_of_all_pages_are_looked_at() {
+        let mut file = tempfile::tempfile().unwrap();
+        // two pages of 5000 bytes whose headers say so, one of them longer than what is read at first
+        let long = [&[0x18, 0x90, 0x4e][..], &[b'x'; 10_000], &[0x25, 0x90, 0x4e, 0]].concat();
+        let pages = [&[0x35, 0x90, 0x4e, 0][..], &[1; 5000], &long, &[1; 5000]].concat();
+        let hostile = [0x19, 0xf1, 0xff, 0xff, 0xff, 0xff, 7, 0];
+        file.write_all(&[&pages[..], &hostile].concat()).unwrap();
+        assert_eq!(check_pages(&file, (0, pages.len() as u64)), Ok(()));
+        let fault = check_pages(&file, (0, u64::MAX)).unwrap_err();
+        assert!(fault.contains(&format!("at byte {} ", pages.len())), "{fault}");
+    }
+
+    #[test]
+    fn what_costs_more_than_its_bytes_is_refused() {
+        let long = [0xff, 0xff, 0xff, 0xff, 7];
+        let list_of = |kind: u8| [&[0x19, 0xf0 | kind][..], &long, &[0; 20]].concat();
+        assert_eq!([5, 12].map(|kind| walk(&list_of(kind))), [Err(Fault::Short), Err(Fault::Short)]);
+        assert_eq!(walk(&[0x19, 0x21, 1, 1, 0]), Err(Fault::Malformed), "a list of booleans");
+        assert_eq!(walk(&[0x1b, 1, 0x15, 2, 2, 0]), Err(Fault::Malformed), "a map with booleans");
+        assert_eq!(walk(&[0x1c; 1000]), Err(Fault::Malformed), "too deep");
+        assert_eq!(walk(&[[0x15].as_slice(), &[0x80; 12], &[0]].concat()), Err(Fault::Malformed), "a number too long");
+    }
+}
