@@ -3,7 +3,7 @@
 //! `few_shot scored.jsonl`.
 //!
 //! `few_shot scored.jsonl calibration.json FOLDER` also leaves, for every data set of enough people, what `highwater simulate` runs on:
-//! a calibration without the set, a profile of 300 of its people on top of that, and the set's other texts as each reads them
+//! a calibration without the set, profiles of 300 and of two thirds of its people on top of that, and the set's other texts as each reads them
 //! (`simulate --calibration FOLDER/NAME.json --human FOLDER/NAME.jsonl --machine FOLDER/NAME.jsonl`).
 
 #![allow(clippy::print_stdout, reason = "the table is what it is for")]
@@ -80,9 +80,12 @@ fn main() -> Result<(), Box<dyn Error>> {
             }
             let (base, _) = Calibration::fit(&rest, &options)?;
             let machine = if machine.is_empty() { rest.into_iter().filter(|s| s.machine).collect() } else { machine };
-            let (few, fresh) = draw(&human, 300, 0);
-            leave(&base, &fresh, &machine, &format!("{folder}/{family}-none"))?;
-            leave(&base.profile(&few, "profile", Timestamp::UNIX_EPOCH)?, &fresh, &machine, &format!("{folder}/{family}-300"))?;
+            leave(&base, &draw(&human, 300, 0).1, &machine, &format!("{folder}/{family}-none"))?;
+            for (size, name) in [(300, "300"), (human.len() * 2 / 3, "two-thirds")] {
+                let (few, fresh) = draw(&human, size, 0);
+                let profile = base.profile(&few, "profile", Timestamp::UNIX_EPOCH)?;
+                leave(&profile, &fresh, &machine, &format!("{folder}/{family}-{name}"))?;
+            }
         }
     }
     Ok(())

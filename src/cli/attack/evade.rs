@@ -44,7 +44,7 @@ pub(super) fn run(run: &mut Run, setup: &Setup, settings: &Settings, json: Optio
     };
     let mut outcomes: Vec<Outcome> = Vec::new();
     loop {
-        let chunk = run.chunk()?;
+        let chunk = run.chunk(true)?;
         if chunk.is_empty() {
             break;
         }

@@ -30,8 +30,9 @@ use std::{
     path::{Path, PathBuf},
 };
 
-/// Texts, and bytes of them, that are attacked together.
+/// Texts, and bytes of them, that are attacked together; fewer where a model works on them, so that a stop is not waited for.
 const CHUNK: usize = 64;
+const CHUNK_BY_MODEL: usize = 16;
 const CHUNK_BYTES: usize = 256 << 10;
 
 pub(super) fn run(args: &args::Attack, common: &Common, matches: &ArgMatches) -> anyhow::Result<Outcome> {
@@ -112,9 +113,10 @@ struct Run {
 
 impl Run {
     /// The next texts; none at the end, or where the run was stopped.
-    fn chunk(&mut self) -> anyhow::Result<Vec<Read>> {
+    fn chunk(&mut self, by_model: bool) -> anyhow::Result<Vec<Read>> {
         let (mut chunk, mut bytes) = (Vec::new(), 0);
-        while chunk.len() < CHUNK && bytes < CHUNK_BYTES && !self.bar.cancelled() {
+        let most = if by_model { CHUNK_BY_MODEL } else { CHUNK };
+        while chunk.len() < most && bytes < CHUNK_BYTES && !self.bar.cancelled() {
             let Some(read) = self.documents.next() else { break };
             let read = read?;
             bytes += read.content.as_ref().map_or(0, |document| document.text.len());
@@ -202,7 +204,7 @@ fn attack(run: &mut Run, setup: &Setup, chains: &[Chain]) -> anyhow::Result<Stri
     let mut model = if chains.iter().any(Chain::needs_model) { Some(Model::load(setup)?) } else { None };
     let mut changed = vec![0; chains.len()];
     loop {
-        let chunk = run.chunk()?;
+        let chunk = run.chunk(model.is_some())?;
         if chunk.is_empty() {
             break;
         }
