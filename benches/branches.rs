@@ -1,6 +1,6 @@
 //! What two adapted branches cost: a random GPT-2 scored alone, and with branches of its last one, two and three layers.
 
-use highwater::model::{self, Device, LoadOptions, ModelSource, Precision, Scorer};
+use highwater::model::{self, BranchSource, Device, LoadOptions, ModelSource, Precision, Scorer};
 use safetensors::{Dtype, serialize_to_file, tensor::TensorView};
 use std::{
     collections::HashMap,
@@ -26,11 +26,11 @@ fn main() {
             let source = ModelSource::Directory(folder.path().to_owned());
             model::load(&LoadOptions { source, branches, device: Device::Cpu, precision, cache: None, ..LoadOptions::default() }).unwrap()
         };
-        let mut scorers: Vec<Box<dyn Scorer>> = vec![load(None)];
+        let mut scorers: Vec<Box<dyn Scorer>> = vec![load(BranchSource::Own)];
         for upper in 1..=3 {
             let file = folder.path().join(format!("{upper}.safetensors"));
             write_branches(&file, SHAPE[0] - upper);
-            scorers.push(load(Some(file)));
+            scorers.push(load(BranchSource::File(file)));
         }
         // in turns, so that all see the same machine
         let mut best = [Duration::MAX; 4];

@@ -24,7 +24,7 @@
 //! | module | takes -> gives | may use | alone may name |
 //! |---|---|---|---|
 //! | [`stats`] | numbers -> p-values, e-values, e-processes, e-detectors, confidence sequences | | statrs |
-//! | [`text`] | bytes -> `Document`, `StreamKey`, normalised text and what was changed | | unicode_normalization, unicode_script, unicode_security, whatlang |
+//! | [`text`] | bytes -> `Document`, `StreamKey`, normalised text and what was changed | | compact_str, unicode_normalization, unicode_script, unicode_security, whatlang |
 //! | [`model`] | text -> per-token scores; tokens -> what follows | | ort, ndarray, tokenizers, safetensors, prost, half, blake3 |
 //! | [`score`] | per-token scores -> document statistics and one score | stats, model | |
 //! | [`calibration`] | human and machine scores -> p-value, probability; load, save, fit | stats, score | |

@@ -13,7 +13,7 @@ const TAIL: u64 = 8;
 /// Bytes that are read of a page's header at first, and at most.
 const HEADER: u64 = 4 << 10;
 const LONGEST_HEADER: u64 = 64 << 20;
-/// Structures within structures.
+/// Structures and lists within one another.
 const DEPTH: usize = 48;
 /// The field of a page's header that holds the number of bytes of the page.
 const PAGE_SIZE: i64 = 3;
@@ -143,24 +143,27 @@ impl Fault {
 
 /// Walks through the structure that `bytes` begins with.
 fn walk(bytes: &[u8], fields: &'static [Kind]) -> Result<Walked, Fault> {
-    let mut walk = Walk { rest: bytes, page_size: 0 };
-    walk.structure(fields, 0)?;
+    let mut walk = Walk { rest: bytes, depth: 0, page_size: 0 };
+    walk.structure(fields)?;
     Ok(Walked { bytes: bytes.len() - walk.rest.len(), page_size: walk.page_size })
 }
 
 struct Walk<'a> {
     rest: &'a [u8],
+    /// Structures and lists around what is next.
+    depth: usize,
     page_size: u64,
 }
 
 impl Walk<'_> {
-    fn structure(&mut self, fields: &'static [Kind], depth: usize) -> Result<(), Fault> {
+    fn structure(&mut self, fields: &'static [Kind]) -> Result<(), Fault> {
+        self.enter()?;
         let mut id = 0i64;
         loop {
             let header = self.byte()?;
             let (delta, wire) = (header >> 4, header & 0xf);
             match (wire, delta) {
-                (0, _) => return Ok(()),
+                (0, _) => break,
                 (_, 0) => id = unzigzag(self.varint()?),
                 _ => id += i64::from(delta),
             }
@@ -168,20 +171,24 @@ impl Walk<'_> {
                 return Err(Fault::Malformed);
             }
             let kind = fields.get(id as usize - 1).copied().unwrap_or(Any);
-            if depth == 0 && id == PAGE_SIZE && matches!(kind, Number) && (4..=6).contains(&wire) {
+            if self.depth == 1 && id == PAGE_SIZE && matches!(kind, Number) && (4..=6).contains(&wire) {
                 self.page_size = unzigzag(self.varint()?).max(0) as u64;
             } else if !(matches!(wire, 1 | 2) && matches!(kind, Any | Flag)) {
                 // the value of a boolean field is the kind in its header
-                self.value(wire, kind, depth)?;
+                self.value(wire, kind)?;
             }
         }
+        self.depth -= 1;
+        Ok(())
+    }
+
+    fn enter(&mut self) -> Result<(), Fault> {
+        self.depth += 1;
+        if self.depth > DEPTH { Err(Fault::Malformed) } else { Ok(()) }
     }
 
     /// A value that the file says is of the kind `wire`, and that should be a `kind`.
-    fn value(&mut self, wire: u8, kind: Kind, depth: usize) -> Result<(), Fault> {
-        if depth == DEPTH {
-            return Err(Fault::Malformed);
-        }
+    fn value(&mut self, wire: u8, kind: Kind) -> Result<(), Fault> {
         match (wire, kind) {
             (3, Any | Byte) => self.skip(1),
             (4..=6, Any | Number) => self.varint().map(drop),
@@ -195,31 +202,33 @@ impl Walk<'_> {
                 let long = header >> 4 == 15;
                 let count = if long { self.varint()? } else { u64::from(header >> 4) };
                 let element = if let List(element) = kind { *element } else { Any };
-                self.elements(count, &[header & 0xf], element, depth)
+                self.elements(count, &[header & 0xf], element)
             }
             (11, Any) => match self.varint()? {
                 0 => Ok(()),
                 count => {
                     let kinds = self.byte()?;
-                    self.elements(count, &[kinds >> 4, kinds & 0xf], Any, depth)
+                    self.elements(count, &[kinds >> 4, kinds & 0xf], Any)
                 }
             },
-            (12, Any) => self.structure(&[], depth + 1),
-            (12, Fields(fields)) => self.structure(fields, depth + 1),
+            (12, Any) => self.structure(&[]),
+            (12, Fields(fields)) => self.structure(fields),
             (13, Any) => self.skip(16),
             _ => Err(Fault::Malformed),
         }
     }
 
     /// Every element takes a byte at least; `wires` take turns.
-    fn elements(&mut self, count: u64, wires: &[u8], kind: Kind, depth: usize) -> Result<(), Fault> {
+    fn elements(&mut self, count: u64, wires: &[u8], kind: Kind) -> Result<(), Fault> {
+        self.enter()?;
         if count > self.rest.len() as u64 {
             return Err(Fault::Short);
         }
         for wire in (0..count).flat_map(|_| wires) {
             // 1 and 2, booleans, have no bytes to the crate where it skips them
-            self.value(*wire, kind, depth + 1)?;
+            self.value(*wire, kind)?;
         }
+        self.depth -= 1;
         Ok(())
     }
 
