@@ -84,9 +84,12 @@ const PAGE_HEADER: &[Kind] = &[Number, Number, Number, Number, DATA_PAGE, EMPTY,
 /// Whether the footer, where there is one, can be read in time.
 pub(super) fn check_footer(file: &File) -> Result<(), String> {
     let size = file.len();
-    // what is no Parquet file at all is told by the crate
+    // what is no Parquet file at all, or an encrypted one, is told by the crate
     let Some(tail) = size.checked_sub(TAIL) else { return Ok(()) };
     let bytes = file.get_bytes(tail, TAIL as usize).map_err(|e| e.to_string())?;
+    if !bytes.ends_with(b"PAR1") {
+        return Ok(());
+    }
     let length = bytes.first_chunk().map_or(0, |length| u64::from(u32::from_le_bytes(*length)));
     let Some(start) = tail.checked_sub(length) else { return Ok(()) };
     let footer = file.get_bytes(start, length as usize).map_err(|e| e.to_string())?;

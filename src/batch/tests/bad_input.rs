@@ -224,6 +224,9 @@ fn a_parquet_footer_that_takes_hours_is_refused() {
     let bytes = [&b"PAR1"[..], &footer, &(footer.len() as u32).to_le_bytes(), b"PAR1"].concat();
     let error = read_all(&bytes, InputFormat::Parquet, Compression::None).unwrap_err();
     assert!(error.code() == "input_damaged" && error.to_string().contains("footer"), "{error}");
+    let encrypted = [&bytes[..bytes.len() - 1], b"E"].concat();
+    let error = read_all(&encrypted, InputFormat::Parquet, Compression::None).unwrap_err();
+    assert!(error.to_string().contains("encrypt"), "{error}");
 }
 
 proptest! {
