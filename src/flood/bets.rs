@@ -104,6 +104,6 @@ pub(super) fn averaged(bounds: &[Bounds], documents: &[u16]) -> Bounds {
 
 /// Probabilities of the cells from P(p <= level).
 pub(super) fn cell_probabilities(cumulative: &PerLevel) -> [f64; CELLS] {
-    let end = |j: usize| cumulative.get(j).copied().unwrap_or(1.);
-    std::array::from_fn(|j| (end(j) - j.checked_sub(1).map_or(0., end)).max(0.))
+    let mut cells = stats::cells(cumulative);
+    std::array::from_fn(|_| cells.next().unwrap_or(0.))
 }

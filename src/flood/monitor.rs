@@ -204,7 +204,7 @@ impl Monitor {
     /// Looks closely at a stream while it is suspicious, with room for so many.
     fn look(&mut self, slot: u32, arrival: Arrival<'_>, place: (usize, usize)) {
         let stream = self.table.get(slot);
-        let calm = stream.fast_sr() < self.half_way.sqrt() && stream.log_sr() < self.near.ln() - 1.5;
+        let calm = stream.fast_sr() < self.half_way.sqrt() && stream.log_sr() < self.settings.arl.ln() - 3.;
         if calm && !stream.flags.flood {
             self.table.get_mut(slot).flags.watched = false;
             self.watches.remove(&slot);

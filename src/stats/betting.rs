@@ -24,11 +24,8 @@ pub fn factors(gains: &[f64], bounds: &[f64]) -> Vec<f64> {
 /// held in `1 / MOST ..= MOST`, so that no single document decides.
 pub fn likelihood_gains(alternative: &[f64], null: &[f64], falling: bool) -> Vec<f64> {
     const MOST: f64 = 50.;
-    let mut gains: Vec<f64> = cells(alternative)
-        .into_iter()
-        .zip(cells(null))
-        .map(|(a, n)| if a > 0. || n > 0. { (a / n).clamp(1. / MOST, MOST) } else { 1. })
-        .collect();
+    let mut gains: Vec<f64> =
+        cells(alternative).zip(cells(null)).map(|(a, n)| if a > 0. || n > 0. { (a / n).clamp(1. / MOST, MOST) } else { 1. }).collect();
     // A step in the wrong direction is levelled up: from the end that pays least.
     if falling {
         (0..gains.len().saturating_sub(1)).rev().for_each(|j| gains[j] = gains[j].max(gains[j + 1]));
@@ -39,10 +36,10 @@ pub fn likelihood_gains(alternative: &[f64], null: &[f64], falling: bool) -> Vec
 }
 
 /// Probability of each cell from P(p <= level) at ascending levels.
-pub fn cells(cumulative: &[f64]) -> Vec<f64> {
+pub fn cells(cumulative: &[f64]) -> impl Iterator<Item = f64> {
     let ends = cumulative.iter().copied().chain([1.]);
     let starts = [0.].into_iter().chain(cumulative.iter().copied());
-    ends.zip(starts).map(|(end, start)| (end - start).max(0.)).collect()
+    ends.zip(starts).map(|(end, start)| (end - start).max(0.))
 }
 
 /// The cell of a p-value among ascending levels: the number of levels below it.

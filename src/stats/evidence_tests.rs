@@ -81,7 +81,7 @@ proptest! {
         let (bounds, tops) = (sorted(bounds), sorted(tops));
         for falling in [true, false] {
             let factors = factors(&likelihood_gains(&tops, &bounds, falling), &bounds);
-            let mean = |truth: &[f64]| cells(truth).iter().zip(&factors).map(|(p, f)| p * f).sum::<f64>();
+            let mean = |truth: &[f64]| cells(truth).zip(&factors).map(|(p, f)| p * f).sum::<f64>();
             prop_assert!((mean(&bounds) - 1.).abs() < 1e-9);
             let inside: Vec<f64> = bounds.iter().map(|b| if falling { b * shrink } else { 1. - (1. - b) * shrink }).collect();
             prop_assert!(mean(&inside) <= 1. + 1e-9);
