@@ -317,8 +317,8 @@ mod tests {
         let long = [0xff, 0xff, 0xff, 0xff, 7];
         let list_of = |kind: u8| [&[0x19, 0xf0 | kind][..], &long, &[0; 20]].concat();
         assert_eq!([5, 12].map(|kind| walk(&list_of(kind), &[])), [Err(Fault::Short), Err(Fault::Short)]);
-        assert_eq!(walk(&[0x19, 0x21, 1, 1, 0], &[]), Err(Fault::Malformed), "a list of booleans");
-        assert_eq!(walk(&[0x1b, 1, 0x15, 2, 2, 0], &[]), Err(Fault::Malformed), "a map with booleans");
+        assert_eq!(walk(&[0x19, 0x21, 0x15, 2, 0], &[]), Err(Fault::Malformed), "a list of booleans");
+        assert_eq!(walk(&[0x1b, 1, 0x15, 2, 0], &[]), Err(Fault::Malformed), "a map with booleans");
         assert_eq!(walk(&[0x1c; 1000], &[]), Err(Fault::Malformed), "too deep");
         assert_eq!(walk(&[[0x15].as_slice(), &[0x80; 12], &[0]].concat(), &[]), Err(Fault::Malformed), "a number too long");
     }
