@@ -36,6 +36,7 @@ struct Scored {
     label: String,
     group: u64,
     tokens: usize,
+    words: usize,
     /// Null for a text that is too short for one.
     p_value: Option<f64>,
     statistics: Statistics,
@@ -43,8 +44,8 @@ struct Scored {
 
 impl From<Scored> for Sample {
     fn from(row: Scored) -> Self {
-        let Scored { family, label, group, tokens, statistics, .. } = row;
-        Self { statistics, tokens, machine: label == "machine", group, family, domain: None, generator: None }
+        let Scored { family, label, group, tokens, words, statistics, .. } = row;
+        Self { statistics, tokens, words, machine: label == "machine", group, family, domain: None, generator: None, attack: None }
     }
 }
 

@@ -22,6 +22,8 @@ fn sample(random: &mut Random, group: u64, machine: bool, family: usize) -> Samp
         family: format!("set{family}"),
         domain: Some("posts".into()),
         generator: machine.then(|| "gpt2".into()),
+        attack: None,
+        words: length,
     }
 }
 

@@ -210,6 +210,7 @@ pub(super) struct Serve {
 /// The files hold JSONL rows with a `text` and a `label`, `human` or `machine`, and if they like `domain`, `generator`, `attack`, and `pair`,
 /// which ties a human text to the machine texts and altered copies made from it. Prints AUROC, the shares of machine texts found at false-alarm
 /// rates of 1% and 5%, and the human texts flagged, by file, domain, generator, attack and length, with intervals that count documents.
+/// Rows that `calibrate --scored` wrote are taken as they are: their figures are by fits that have not seen their data set.
 #[derive(Debug, Args)]
 #[command(after_help = "Example:\n  highwater evaluate labelled.jsonl --report evaluation.html")]
 pub(super) struct Evaluate {

@@ -16,7 +16,7 @@ use crate::{
     batch::{Progress, Watch},
     calibration::Sample,
     detector::Detector,
-    text::{Document, group},
+    text::{Document, group, words},
     verdict::AbstainReason,
 };
 use clap::ArgMatches;
@@ -249,7 +249,7 @@ impl Reading {
     fn score(&mut self, rows: &mut Vec<Kept>, machine: bool, family: &str) -> anyhow::Result<()> {
         let documents: Vec<_> = rows.iter_mut().map(|kept| Document::new(std::mem::take(&mut kept.row.text))).collect();
         let assessments = self.detector.assess(&documents)?;
-        for (kept, assessment) in rows.drain(..).zip(assessments) {
+        for ((kept, assessment), document) in rows.drain(..).zip(assessments).zip(&documents) {
             self.progress.documents += 1;
             self.progress.tokens += assessment.tokens as u64;
             // for any other reason it would get no p-value, and does not belong to what p-values are made of
@@ -258,9 +258,9 @@ impl Reading {
                 self.skipped += 1;
                 continue;
             };
-            let Kept { row: Row { domain, generator, .. }, number, group } = kept;
-            let (tokens, family) = (assessment.tokens, family.to_owned());
-            self.samples.push((number, Sample { statistics, tokens, machine, group, family, domain, generator }));
+            let Kept { row: Row { domain, generator, attack, .. }, number, group } = kept;
+            let (tokens, words, family) = (assessment.tokens, words(&document.text), family.to_owned());
+            self.samples.push((number, Sample { statistics, tokens, machine, group, family, domain, generator, attack, words }));
         }
         self.bar.progress(&self.progress);
         Ok(())
@@ -275,6 +275,7 @@ struct Row {
     pair: Option<String>,
     domain: Option<String>,
     generator: Option<String>,
+    attack: Option<String>,
 }
 
 /// A row with the wanted label, or with none; `None` for the other label and for blank lines.

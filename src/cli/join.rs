@@ -151,6 +151,8 @@ impl Made {
                 "label": if sample.machine { "machine" } else { "human" },
                 "domain": sample.domain,
                 "generator": sample.generator,
+                "attack": sample.attack,
+                "words": sample.words,
                 "group": sample.group,
                 "tokens": sample.tokens,
                 "score": left_out.map(|l| l.score),

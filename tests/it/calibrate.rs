@@ -64,7 +64,8 @@ fn figures_by_a_fit_without_the_file_go_into_a_simulation() {
     file(folder.path(), "one.jsonl", one);
     file(folder.path(), "other.jsonl", other);
     let (one, other, made, scored) = (at("one.jsonl"), at("other.jsonl"), at("c.json"), at("scored.jsonl"));
-    let args = ["calibrate", "-q", "--human", &one, &other, "--machine", &one, &other, "-o", &made, "--scored", &scored];
+    let report = at("report.json");
+    let args = ["calibrate", "-q", "--human", &one, &other, "--machine", &one, &other, "-o", &made, "--scored", &scored, "--json", &report];
     let run = ran(&mut highwater(&args));
     assert_eq!(run.code, Some(0), "{}", run.err);
     let rows: Vec<Value> = fs::read_to_string(&scored).unwrap().lines().map(|row| serde_json::from_str(row).unwrap()).collect();
@@ -78,6 +79,17 @@ fn figures_by_a_fit_without_the_file_go_into_a_simulation() {
     let args = ["simulate", "-q", "--calibration", &made, "--human", &scored, "--machine", &scored, "--share", "1", "--runs", "20"];
     let run = ran(&mut highwater(&args));
     assert!(run.code == Some(0) && run.out.contains("found"), "{} {}", run.out, run.err);
+    let figures = at("figures.json");
+    let run = ran(&mut highwater(&["evaluate", "-q", "--calibration", &made, &scored, "--json", &figures]));
+    assert!(run.code == Some(0) && run.out.contains("left their file out"), "{} {}", run.out, run.err);
+    let found: Value = serde_json::from_str(&fs::read_to_string(&figures).unwrap()).unwrap();
+    assert_eq!((&found["left_out"], &found["fitted_on"]), (&rows.len().into(), &Value::Array(Vec::new())));
+    let report: Value = serde_json::from_str(&fs::read_to_string(&report).unwrap()).unwrap();
+    for (file, left_out) in found["by_file"].as_array().unwrap().iter().zip(report["families_left_out"].as_array().unwrap()) {
+        assert_eq!((&file["name"], &file["auroc"]["value"]), (&left_out["family"], &left_out["auroc"]));
+    }
+    let run = ran(&mut highwater(&["evaluate", "-q", &scored]));
+    assert!(run.code == Some(1) && run.err.contains("--calibration"), "scores of another calibration are refused: {}", run.err);
     let args = ["calibrate", "-q", "--human", &one, "-o", &made, "--scored", &scored];
     let run = ran(&mut highwater(&args));
     assert!(

@@ -9,7 +9,6 @@ use crate::{
     detector::Detector,
     score::ScoreName,
     stats::{Measures, Ranked, Ranking, Resampling, measured, proportion_interval},
-    verdict::Verdict,
 };
 use serde::Serialize;
 use std::collections::{BTreeMap, HashMap, HashSet};
@@ -38,6 +37,8 @@ pub(super) struct Evaluation {
     pub(super) confidence: f64,
     pub(super) samples: usize,
     pub(super) seed: u64,
+    /// Rows whose score is by a fit without their file, from `calibrate --scored`.
+    pub(super) left_out: usize,
     /// Files that the calibration was fitted on: their figures are too good.
     pub(super) fitted_on: Vec<String>,
     pub(super) overall: Figures,
@@ -120,7 +121,8 @@ pub(super) fn evaluation(rows: &[Row], detector: &Detector) -> Evaluation {
 }
 
 fn evaluated(rows: &[Row], calibration: &Calibration, model: String) -> Evaluation {
-    let fitted: HashSet<&str> = calibration.sources.iter().map(|s| s.name.as_str()).collect();
+    let left_out: HashSet<&str> = rows.iter().filter(|r| r.left_out).map(|r| r.file.as_str()).collect();
+    let fitted: HashSet<&str> = calibration.sources.iter().map(|s| s.name.as_str()).filter(|name| !left_out.contains(name)).collect();
     let measure = |slice: &Slice<'_>| figures(slice, calibration.is_calibrated());
     let mut dropped = 0;
     let mut all = |cut: Cut<'_>| {
@@ -141,6 +143,7 @@ fn evaluated(rows: &[Row], calibration: &Calibration, model: String) -> Evaluati
         confidence: CONFIDENCE,
         samples: SAMPLES,
         seed: SEED,
+        left_out: rows.iter().filter(|r| r.left_out).count(),
         fitted_on: by_file.iter().filter(|f| f.fitted_on).map(|f| f.name.clone()).collect(),
         overall: measure(&slices::overall(rows)),
         by_file,
@@ -225,15 +228,11 @@ fn flagged(rows: &[&Row], level: f64) -> Flagged {
 fn told<'a>(rows: impl Iterator<Item = &'a Row>) -> BTreeMap<String, usize> {
     let mut counts = BTreeMap::new();
     for row in rows {
-        *counts.entry(name(row.verdict, row.abstain_reason)).or_insert(0) += 1;
+        if let Some(told) = &row.told {
+            *counts.entry(told.clone()).or_insert(0) += 1;
+        }
     }
     counts
-}
-
-fn name(verdict: Verdict, reason: Option<crate::verdict::AbstainReason>) -> String {
-    let told = reason.map_or_else(|| serde_json::to_value(verdict), serde_json::to_value);
-    // Both are plain enums, which serialise to text.
-    told.ok().and_then(|v| v.as_str().map(str::to_owned)).unwrap_or_default()
 }
 
 #[cfg(test)]

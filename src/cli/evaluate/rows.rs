@@ -1,4 +1,4 @@
-//! Labelled JSONL rows to scored rows. The texts themselves are not kept.
+//! Labelled JSONL rows, with texts or already scored by `calibrate --scored`, to scored rows. The texts themselves are not kept.
 
 use crate::{
     batch::{Progress, Watch},
@@ -31,8 +31,10 @@ pub(super) struct Row {
     pub(super) words: usize,
     /// The same for all texts that come from one human document, as in a fit.
     pub(super) group: u64,
-    pub(super) verdict: Verdict,
-    pub(super) abstain_reason: Option<AbstainReason>,
+    /// The verdict, or the reason for none; scored rows do not say.
+    pub(super) told: Option<String>,
+    /// Its score is by a fit without its file.
+    pub(super) left_out: bool,
     pub(super) score: Option<f64>,
     pub(super) p_value: Option<f64>,
     pub(super) statistics: Option<Statistics>,
@@ -40,12 +42,27 @@ pub(super) struct Row {
 
 #[derive(Debug, PartialEq, Deserialize)]
 struct Labelled {
-    text: String,
+    text: Option<String>,
     label: Label,
     pair: Option<String>,
     domain: Option<String>,
     generator: Option<String>,
     attack: Option<String>,
+    /// Of a row without a text.
+    #[serde(flatten)]
+    scored: Option<Scored>,
+}
+
+/// What `calibrate --scored` says of a text.
+#[derive(Debug, PartialEq, Deserialize)]
+struct Scored {
+    family: String,
+    group: u64,
+    words: usize,
+    score: Option<f64>,
+    p_value: Option<f64>,
+    statistics: Statistics,
+    calibration: String,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Deserialize)]
@@ -88,12 +105,10 @@ impl Reading {
             if line.trim_ascii().is_empty() {
                 continue;
             }
-            match serde_json::from_slice::<Labelled>(&line) {
-                Ok(row) => waiting.push(row),
-                Err(error) => self.faults.push(format!(
-                    "{}, line {number}: expected an object with a `text` and a `label`, human or machine: {error}",
-                    path.display()
-                )),
+            match self.row(&line) {
+                Ok(Given::Text(row)) => waiting.push(*row),
+                Ok(Given::Scored(row)) => self.rows.push(*row),
+                Err(fault) => self.faults.push(format!("{}, line {number}: {fault}", path.display())),
             }
             if waiting.len() == CHUNK {
                 self.score(&mut waiting, &name)?;
@@ -112,8 +127,36 @@ impl Reading {
         Ok(Some((self.rows, self.detector)))
     }
 
+    fn row(&self, line: &[u8]) -> Result<Given, String> {
+        let row: Labelled = serde_json::from_slice(line)
+            .map_err(|error| format!("expected an object with a `text` and a `label`, human or machine: {error}"))?;
+        let own = &self.detector.calibration().name;
+        match (row.text, row.scored) {
+            (Some(text), _) => Ok(Given::Text(Box::new(Labelled { text: Some(text), scored: None, ..row }))),
+            (None, Some(scored)) if scored.calibration != *own => Err(format!(
+                "it was scored for the calibration {}, but {own} is in use; name that one with --calibration, or give the texts",
+                scored.calibration
+            )),
+            (None, Some(scored)) => Ok(Given::Scored(Box::new(Row {
+                file: scored.family,
+                domain: row.domain,
+                generator: row.generator,
+                attack: row.attack,
+                machine: row.label == Label::Machine,
+                words: scored.words,
+                group: scored.group,
+                told: None,
+                left_out: true,
+                score: scored.score,
+                p_value: scored.p_value,
+                statistics: Some(scored.statistics),
+            }))),
+            (None, None) => Err("expected a `text`, or a whole row of `highwater calibrate --scored`".into()),
+        }
+    }
+
     fn score(&mut self, waiting: &mut Vec<Labelled>, file: &str) -> anyhow::Result<()> {
-        let documents: Vec<_> = waiting.iter_mut().map(|row| Document::new(std::mem::take(&mut row.text))).collect();
+        let documents: Vec<_> = waiting.iter_mut().map(|row| Document::new(row.text.take().unwrap_or_default())).collect();
         let assessments = self.detector.assess(&documents)?;
         for ((document, row), assessment) in documents.iter().zip(waiting.drain(..)).zip(assessments) {
             self.progress.documents += 1;
@@ -128,8 +171,8 @@ impl Reading {
                 machine: row.label == Label::Machine,
                 words: text::words(&document.text),
                 group,
-                verdict: assessment.verdict,
-                abstain_reason: assessment.abstain_reason,
+                told: Some(told(assessment.verdict, assessment.abstain_reason)),
+                left_out: false,
                 score: assessment.score,
                 p_value: assessment.p_value,
                 statistics: assessment.statistics,
@@ -140,6 +183,18 @@ impl Reading {
     }
 }
 
+/// What a row gave.
+enum Given {
+    Text(Box<Labelled>),
+    Scored(Box<Row>),
+}
+
+fn told(verdict: Verdict, reason: Option<AbstainReason>) -> String {
+    let told = reason.map_or_else(|| serde_json::to_value(verdict), serde_json::to_value);
+    // Both are plain enums, which serialise to text.
+    told.ok().and_then(|v| v.as_str().map(str::to_owned)).unwrap_or_default()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -148,7 +203,7 @@ mod tests {
     fn a_row_has_a_text_and_a_label() {
         let row: Labelled = serde_json::from_str(r#"{"id":"1","text":"a","label":"machine","attack":"x","meta":{"b":1}}"#).unwrap();
         assert_eq!((row.label, row.attack.as_deref(), row.generator), (Label::Machine, Some("x"), None));
-        for bad in [r#"{"text":"a"}"#, r#"{"text":"a","label":"robot"}"#, r#"{"label":"human"}"#] {
+        for bad in [r#"{"text":"a"}"#, r#"{"text":"a","label":"robot"}"#] {
             assert!(serde_json::from_str::<Labelled>(bad).is_err(), "{bad}");
         }
     }

@@ -46,8 +46,11 @@ pub(super) fn render(evaluation: &Evaluation) -> Result<String, fmt::Error> {
         writeln!(out, "{title}")?;
         figures.iter().try_for_each(|f| flagged(&mut out, f))?;
     }
-    writeln!(out, "\nVerdicts on human documents, by file")?;
-    for f in std::iter::once(&evaluation.overall).chain(&evaluation.by_file).filter(|f| !f.human_verdicts.is_empty()) {
+    let told: Vec<_> = std::iter::once(&evaluation.overall).chain(&evaluation.by_file).filter(|f| !f.human_verdicts.is_empty()).collect();
+    if !told.is_empty() {
+        writeln!(out, "\nVerdicts on human documents, by file")?;
+    }
+    for f in told {
         let verdicts: Vec<_> = f.human_verdicts.iter().map(|(name, n)| format!("{name} {n}")).collect();
         writeln!(out, "{:<NAME$} {}", short(&f.name), verdicts.join(", "))?;
     }
@@ -68,6 +71,9 @@ pub(super) fn opening(evaluation: &Evaluation) -> Vec<String> {
         "TPR@1%: share of machine texts found when 1% of the human documents of the same row are flagged. Texts without a p-value are left out."
             .into(),
     ];
+    if e.left_out > 0 {
+        lines.push(format!("{} rows were scored by `calibrate --scored`: by a fit that left their file out.", e.left_out));
+    }
     if !e.fitted_on.is_empty() {
         lines.push(format!(
             "* The calibration was fitted on {} of these files: their figures, and all totals, are too good. {LEFT_OUT_ADVICE}",

@@ -16,8 +16,8 @@ pub(in crate::cli::evaluate) fn row(group: u64, machine: bool, score: f64) -> Ro
         machine,
         words: 40,
         group,
-        verdict: Verdict::Abstain,
-        abstain_reason: Some(crate::verdict::AbstainReason::Uncertain),
+        told: Some("uncertain".into()),
+        left_out: false,
         score: Some(score),
         p_value: Some((-score).exp().min(1.)),
         statistics: None,
@@ -80,7 +80,7 @@ fn texts_without_a_p_value_are_counted_and_not_compared() {
     let mut rows = rows();
     for row in &mut rows[..3] {
         row.p_value = None;
-        row.abstain_reason = Some(crate::verdict::AbstainReason::UnsupportedLanguage);
+        row.told = Some("unsupported_language".into());
     }
     let found = evaluated_on(&rows, &[]).overall;
     // the first form of each document stands for it
