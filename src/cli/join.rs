@@ -104,6 +104,14 @@ pub(super) fn fit(samples: &[Sample], setup: &Setup, info: &ModelInfo, name: &st
     Ok(Made { calibration, report: None })
 }
 
+/// Whether figures that were made with the calibration `made_with` may stand beside those of `own`; why not.
+pub(super) fn same_calibration(made_with: &str, own: &str) -> Result<(), String> {
+    if made_with == own {
+        return Ok(());
+    }
+    Err(format!("it was scored with the calibration {made_with}, but {own} is in use; name that one with --calibration, or give the texts"))
+}
+
 /// Where honest figures for a file come from that the calibration has seen.
 pub(super) const LEFT_OUT_ADVICE: &str =
     "`highwater calibrate --human FILES --machine FILES` prints each file's figures by a fit without it.";

@@ -2,7 +2,7 @@
 
 use crate::{
     batch::{Progress, Watch},
-    cli::{Refused, calibrate, progress::Bar},
+    cli::{Refused, calibrate, join::same_calibration, progress::Bar},
     detector::Detector,
     score::Statistics,
     text::{self, Document},
@@ -105,8 +105,8 @@ impl Reading {
             if line.trim_ascii().is_empty() {
                 continue;
             }
-            match self.row(&line) {
-                Ok(Given::Text(row)) => waiting.push(*row),
+            match row(&line, &self.detector.calibration().name) {
+                Ok(Given::Text(text, row)) => waiting.push((text, *row)),
                 Ok(Given::Scored(row)) => self.rows.push(*row),
                 Err(fault) => self.faults.push(format!("{}, line {number}: {fault}", path.display())),
             }
@@ -127,38 +127,10 @@ impl Reading {
         Ok(Some((self.rows, self.detector)))
     }
 
-    fn row(&self, line: &[u8]) -> Result<Given, String> {
-        let row: Labelled = serde_json::from_slice(line)
-            .map_err(|error| format!("expected an object with a `text` and a `label`, human or machine: {error}"))?;
-        let own = &self.detector.calibration().name;
-        match (row.text, row.scored) {
-            (Some(text), _) => Ok(Given::Text(Box::new(Labelled { text: Some(text), scored: None, ..row }))),
-            (None, Some(scored)) if scored.calibration != *own => Err(format!(
-                "it was scored for the calibration {}, but {own} is in use; name that one with --calibration, or give the texts",
-                scored.calibration
-            )),
-            (None, Some(scored)) => Ok(Given::Scored(Box::new(Row {
-                file: scored.family,
-                domain: row.domain,
-                generator: row.generator,
-                attack: row.attack,
-                machine: row.label == Label::Machine,
-                words: scored.words,
-                group: scored.group,
-                told: None,
-                left_out: true,
-                score: scored.score,
-                p_value: scored.p_value,
-                statistics: Some(scored.statistics),
-            }))),
-            (None, None) => Err("expected a `text`, or a whole row of `highwater calibrate --scored`".into()),
-        }
-    }
-
-    fn score(&mut self, waiting: &mut Vec<Labelled>, file: &str) -> anyhow::Result<()> {
-        let documents: Vec<_> = waiting.iter_mut().map(|row| Document::new(row.text.take().unwrap_or_default())).collect();
+    fn score(&mut self, waiting: &mut Vec<(String, Labelled)>, file: &str) -> anyhow::Result<()> {
+        let (documents, rows): (Vec<_>, Vec<_>) = waiting.drain(..).map(|(text, row)| (Document::new(text), row)).unzip();
         let assessments = self.detector.assess(&documents)?;
-        for ((document, row), assessment) in documents.iter().zip(waiting.drain(..)).zip(assessments) {
+        for ((document, row), assessment) in documents.iter().zip(rows).zip(assessments) {
             self.progress.documents += 1;
             self.progress.tokens += assessment.tokens as u64;
             let own = text::group(&document.text);
@@ -185,8 +157,33 @@ impl Reading {
 
 /// What a row gave.
 enum Given {
-    Text(Box<Labelled>),
+    Text(String, Box<Labelled>),
     Scored(Box<Row>),
+}
+
+/// A line; one without a text has its score, by the calibration `own`.
+fn row(line: &[u8], own: &str) -> Result<Given, String> {
+    let mut row: Labelled = serde_json::from_slice(line)
+        .map_err(|error| format!("expected an object with a `text` and a `label`, human or machine: {error}"))?;
+    if let Some(text) = row.text.take() {
+        return Ok(Given::Text(text, Box::new(row)));
+    }
+    let scored = row.scored.ok_or("expected a `text`, or a whole row of `highwater calibrate --scored`")?;
+    same_calibration(&scored.calibration, own)?;
+    Ok(Given::Scored(Box::new(Row {
+        file: scored.family,
+        domain: row.domain,
+        generator: row.generator,
+        attack: row.attack,
+        machine: row.label == Label::Machine,
+        words: scored.words,
+        group: scored.group,
+        told: None,
+        left_out: true,
+        score: scored.score,
+        p_value: scored.p_value,
+        statistics: Some(scored.statistics),
+    })))
 }
 
 fn told(verdict: Verdict, reason: Option<AbstainReason>) -> String {
@@ -201,10 +198,11 @@ mod tests {
 
     #[test]
     fn a_row_has_a_text_and_a_label() {
-        let row: Labelled = serde_json::from_str(r#"{"id":"1","text":"a","label":"machine","attack":"x","meta":{"b":1}}"#).unwrap();
-        assert_eq!((row.label, row.attack.as_deref(), row.generator), (Label::Machine, Some("x"), None));
-        for bad in [r#"{"text":"a"}"#, r#"{"text":"a","label":"robot"}"#] {
-            assert!(serde_json::from_str::<Labelled>(bad).is_err(), "{bad}");
+        let good = br#"{"id":"1","text":"a","label":"machine","attack":"x","meta":{"b":1}}"#;
+        let Ok(Given::Text(text, found)) = row(good, "c") else { panic!("refused") };
+        assert_eq!((text.as_str(), found.label, found.attack.as_deref(), found.generator), ("a", Label::Machine, Some("x"), None));
+        for bad in [r#"{"text":"a"}"#, r#"{"text":"a","label":"robot"}"#, r#"{"label":"human"}"#, r#"{"label":"human","words":3}"#] {
+            assert!(row(bad.as_bytes(), "c").is_err(), "{bad}");
         }
     }
 }

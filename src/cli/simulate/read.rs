@@ -2,7 +2,7 @@
 
 use crate::{
     batch::{Progress, Watch},
-    cli::{Refused, progress::Bar},
+    cli::{Refused, join::same_calibration, progress::Bar},
     detector::Detector,
     text::{Document, Normalization},
     verdict::{AbstainReason, Assessment, Verdict},
@@ -97,13 +97,8 @@ impl<'a> Reading<'a> {
         match (row.tokens, row.text) {
             _ if !wanted || row.error.is_some() => Ok(None),
             (Some(tokens), _) => {
-                let own = &self.detector.calibration().name;
-                match row.calibration.as_ref() {
-                    Some(other) if other != own => Err(format!(
-                        "it was scored with the calibration {other}, but {own} is in use; name that one with --calibration, or give the texts"
-                    )),
-                    _ => Ok(Some(Given::Scored(Box::new(scored(tokens, row.p_value, row.flagged))))),
-                }
+                row.calibration.map_or(Ok(()), |made_with| same_calibration(&made_with, &self.detector.calibration().name))?;
+                Ok(Some(Given::Scored(Box::new(scored(tokens, row.p_value, row.flagged)))))
             }
             (None, Some(text)) => Ok(Some(Given::Text(text))),
             (None, None) => Err("expected a `text`, or `tokens` and `p_value` as `highwater score` writes them".into()),

@@ -58,6 +58,11 @@ fn a_file_that_the_calibration_saw_is_marked() {
     let text = table::render(&found).unwrap();
     assert!(text.contains("\nf * ") && text.contains("\nunseen ") && !text.contains("unseen *"), "{text}");
     assert!(text.contains("fitted on 1 of these files"), "{text}");
+    // scores by a fit without the file are not too good, until one row was scored by the calibration itself
+    rows.iter_mut().for_each(|row| row.left_out = true);
+    assert!(evaluated_on(&rows, &["f", "other"]).fitted_on.is_empty());
+    rows[0].left_out = false;
+    assert_eq!(evaluated_on(&rows, &["f", "other"]).fitted_on, ["f"]);
     assert!(!table::render(&evaluated_on(&rows, &[])).unwrap().contains("too good"));
 }
 
