@@ -7,8 +7,8 @@
 use highwater::{
     flood::{Monitor, Reference, Saved, Settings},
     stats::BinRates,
-    text::{Document, Normalization, StreamKey},
-    verdict::{AbstainReason, Assessment, Verdict},
+    text::{Document, StreamKey},
+    verdict::Assessment,
 };
 use jiff::Timestamp;
 use std::time::Instant;
@@ -35,24 +35,7 @@ fn reference() -> Reference {
 fn assessment(i: usize) -> Assessment {
     // Multiples of the golden ratio are spread evenly: people's p-values.
     let p_value = (i as f64 * 0.618_033_988_749_894_9).fract();
-    Assessment {
-        id: None,
-        stream: Vec::new(),
-        verdict: Verdict::Abstain,
-        abstain_reason: Some(AbstainReason::Uncertain),
-        flagged: p_value <= 0.01,
-        score: None,
-        p_value: Some(p_value),
-        machine_probability: None,
-        tokens: 10 + i * 7 % 400,
-        words: 0,
-        statistics: None,
-        normalization: Normalization::default(),
-        model: String::new(),
-        calibration: String::new(),
-        token_scores: None,
-        embedding: Vec::new(),
-    }
+    Assessment::evidence(10 + i * 7 % 400, Some(p_value), p_value <= 0.01)
 }
 
 fn key(i: usize) -> StreamKey {

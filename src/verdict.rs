@@ -84,6 +84,30 @@ pub struct Assessment {
     pub embedding: Vec<f32>,
 }
 
+impl Assessment {
+    /// As much of one as streams look at, for evidence without its text: an uncertain verdict, and all else empty.
+    pub fn evidence(tokens: usize, p_value: Option<f64>, flagged: bool) -> Self {
+        Self {
+            id: None,
+            stream: Vec::new(),
+            verdict: Verdict::Abstain,
+            abstain_reason: Some(AbstainReason::Uncertain),
+            flagged,
+            score: None,
+            p_value,
+            machine_probability: None,
+            tokens,
+            words: 0,
+            statistics: None,
+            normalization: Normalization::default(),
+            model: String::new(),
+            calibration: String::new(),
+            token_scores: None,
+            embedding: Vec::new(),
+        }
+    }
+}
+
 /// One token's evidence.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct TokenScore {

@@ -4,8 +4,8 @@ use crate::{
     batch::{Progress, Watch},
     cli::{Refused, join::same_calibration, progress::Bar},
     detector::Detector,
-    text::{Document, Normalization},
-    verdict::{AbstainReason, Assessment, Verdict},
+    text::Document,
+    verdict::Assessment,
 };
 use serde::Deserialize;
 use std::{
@@ -98,7 +98,7 @@ impl<'a> Reading<'a> {
             _ if !wanted || row.error.is_some() => Ok(None),
             (Some(tokens), _) => {
                 row.calibration.map_or(Ok(()), |made_with| same_calibration(&made_with, &self.detector.calibration().name))?;
-                Ok(Some(Given::Scored(Box::new(scored(tokens, row.p_value, row.flagged)))))
+                Ok(Some(Given::Scored(Box::new(Assessment::evidence(tokens, row.p_value, row.flagged)))))
             }
             (None, Some(text)) => Ok(Some(Given::Text(text))),
             (None, None) => Err("expected a `text`, or `tokens` and `p_value` as `highwater score` writes them".into()),
@@ -120,26 +120,4 @@ impl<'a> Reading<'a> {
 enum Given {
     Text(String),
     Scored(Box<Assessment>),
-}
-
-/// As much of an assessment as streams look at.
-pub(super) fn scored(tokens: usize, p_value: Option<f64>, flagged: bool) -> Assessment {
-    Assessment {
-        id: None,
-        stream: Vec::new(),
-        verdict: Verdict::Abstain,
-        abstain_reason: Some(AbstainReason::Uncertain),
-        flagged,
-        score: None,
-        p_value,
-        machine_probability: None,
-        tokens,
-        words: 0,
-        statistics: None,
-        normalization: Normalization::default(),
-        model: String::new(),
-        calibration: String::new(),
-        token_scores: None,
-        embedding: Vec::new(),
-    }
 }

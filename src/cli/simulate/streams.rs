@@ -157,7 +157,7 @@ fn holds(share: Share, truth: f64) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use super::{super::read::scored, *};
+    use super::*;
     use crate::stats::BinRates;
 
     fn plan(share: f64) -> Plan {
@@ -168,7 +168,7 @@ mod tests {
     }
 
     fn rows(power: f64) -> Vec<Assessment> {
-        (1..1000).map(|i| scored(100, Some((f64::from(i) / 1000.).powf(power)), false)).collect()
+        (1..1000).map(|i| Assessment::evidence(100, Some((f64::from(i) / 1000.).powf(power)), false)).collect()
     }
 
     #[test]

@@ -3,8 +3,8 @@
 use super::*;
 use crate::{
     stats::{self, BinRates, random::Random},
-    text::{Document, Normalization, StreamKey},
-    verdict::{AbstainReason, Assessment, Verdict},
+    text::{Document, StreamKey},
+    verdict::Assessment,
 };
 use jiff::Timestamp;
 
@@ -23,24 +23,7 @@ pub(super) fn at(seconds: i64) -> Timestamp {
 
 /// An assessment of a text of `tokens` tokens with this p-value.
 pub(super) fn assessment(tokens: usize, p_value: Option<f64>) -> Assessment {
-    Assessment {
-        id: None,
-        stream: Vec::new(),
-        verdict: Verdict::Abstain,
-        abstain_reason: Some(AbstainReason::Uncertain),
-        flagged: p_value.is_some_and(|p| p <= 0.01),
-        score: p_value,
-        p_value,
-        machine_probability: None,
-        tokens,
-        words: tokens,
-        statistics: None,
-        normalization: Normalization::default(),
-        model: String::new(),
-        calibration: String::new(),
-        token_scores: None,
-        embedding: Vec::new(),
-    }
+    Assessment { score: p_value, words: tokens, ..Assessment::evidence(tokens, p_value, p_value.is_some_and(|p| p <= 0.01)) }
 }
 
 pub(super) fn document(streams: &[&str], id: Option<&str>) -> Document {
