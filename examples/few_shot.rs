@@ -45,7 +45,18 @@ struct Scored {
 impl From<Scored> for Sample {
     fn from(row: Scored) -> Self {
         let Scored { family, label, group, tokens, words, statistics, .. } = row;
-        Self { statistics, tokens, words, machine: label == "machine", group, family, domain: None, generator: None, attack: None }
+        Self {
+            statistics,
+            tokens,
+            words,
+            machine: label == "machine",
+            group,
+            family,
+            domain: None,
+            generator: None,
+            attack: None,
+            line_breaks: 0,
+        }
     }
 }
 

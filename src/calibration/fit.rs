@@ -43,6 +43,8 @@ pub struct Sample {
     pub attack: Option<String>,
     /// Its words.
     pub words: usize,
+    /// Its line breaks.
+    pub line_breaks: usize,
 }
 
 /// How a calibration is fitted and what it is called.
@@ -124,7 +126,7 @@ impl Calibration {
     ///     let rank = surprisal.iter().map(|s| 1 + s.exp() as u32).collect();
     ///     let tokens = TokenScores { rank, entropy: vec![2.5; 40], variance: vec![3.; 40], surprisal, ..TokenScores::default() };
     ///     let statistics = Statistics::of(&tokens)?;
-    ///     Some(Sample { statistics, tokens: 40, machine, group: i / 2, family: "waves".into(), domain: None, generator: None, attack: None, words: 40 })
+    ///     Some(Sample { statistics, tokens: 40, machine, group: i / 2, family: "waves".into(), domain: None, generator: None, attack: None, words: 40, line_breaks: 0 })
     /// };
     /// let samples: Vec<Sample> = (0..400).filter_map(sample).collect();
     /// let options = FitOptions::new("waves", "gpt2", "0123456789abcdef", jiff::Timestamp::UNIX_EPOCH);

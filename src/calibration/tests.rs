@@ -24,6 +24,7 @@ fn sample(random: &mut Random, group: u64, machine: bool, family: usize) -> Samp
         generator: machine.then(|| "gpt2".into()),
         attack: None,
         words: length,
+        line_breaks: 0,
     }
 }
 

@@ -16,7 +16,7 @@ use crate::{
     batch::{Progress, Watch},
     calibration::Sample,
     detector::Detector,
-    text::{Document, group, words},
+    text::{self, Document, group},
     verdict::AbstainReason,
 };
 use clap::ArgMatches;
@@ -259,8 +259,10 @@ impl Reading {
                 continue;
             };
             let Kept { row: Row { domain, generator, attack, .. }, number, group } = kept;
-            let (tokens, words, family) = (assessment.tokens, words(&document.text), family.to_owned());
-            self.samples.push((number, Sample { statistics, tokens, machine, group, family, domain, generator, attack, words }));
+            let (tokens, family) = (assessment.tokens, family.to_owned());
+            let (words, line_breaks) = (text::words(&document.text), text::line_breaks(&document.text));
+            self.samples
+                .push((number, Sample { statistics, tokens, machine, group, family, domain, generator, attack, words, line_breaks }));
         }
         self.bar.progress(&self.progress);
         Ok(())

@@ -161,6 +161,7 @@ impl Made {
                 "generator": sample.generator,
                 "attack": sample.attack,
                 "words": sample.words,
+                "line_breaks": sample.line_breaks,
                 "group": sample.group,
                 "tokens": sample.tokens,
                 "score": left_out.map(|l| l.score),

@@ -104,6 +104,12 @@ pub fn words(text: &str) -> usize {
     text.split_whitespace().count()
 }
 
+/// Line breaks of a text, those at its ends left out: `\n`, `\r\n` or `\r`.
+pub fn line_breaks(text: &str) -> usize {
+    let text = text.trim();
+    text.matches('\n').count() + text.matches('\r').count() - text.matches("\r\n").count()
+}
+
 /// Texts that start alike are one document: its hash (FNV-1a, the same everywhere) is over the first 40 letters and digits, lower-case.
 pub fn group(text: &str) -> u64 {
     let folded = text.chars().filter(|c| c.is_alphanumeric()).flat_map(char::to_lowercase).take(40);

@@ -8,7 +8,18 @@ fn text(score: f64, tokens: usize, group: u64) -> Sample {
     let tokens_of =
         TokenScores { surprisal: vec![1.; 8], rank: vec![2; 8], entropy: vec![1.; 8], variance: vec![1.; 8], ..TokenScores::default() };
     let statistics = Statistics { mean_surprisal_nats: 3. - score, ..Statistics::of(&tokens_of).unwrap() };
-    Sample { statistics, tokens, machine: false, group, family: "forum".into(), domain: None, generator: None, attack: None, words: tokens }
+    Sample {
+        statistics,
+        tokens,
+        machine: false,
+        group,
+        family: "forum".into(),
+        domain: None,
+        generator: None,
+        attack: None,
+        words: tokens,
+        line_breaks: 0,
+    }
 }
 
 /// A skewed shape with a long upper tail, mean about 0.

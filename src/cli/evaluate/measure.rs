@@ -19,7 +19,7 @@ const SEED: u64 = 20_240_607;
 const CONFIDENCE: f64 = 0.95;
 /// Nominal false-positive rates.
 const LEVELS: [f64; 2] = [0.01, 0.05];
-/// Where the word count alone reaches this far from 0.5, length gives the label away.
+/// Where the AUROC of the word count, or of having line breaks, is this far from 0.5, that alone gives the label away.
 const GIVEN_AWAY: f64 = 0.1;
 /// Bands of equal numbers of texts in which lengths are made equal.
 const BANDS: usize = 10;
@@ -65,11 +65,17 @@ pub(super) struct Figures {
     pub(super) not_judged: BTreeMap<String, usize>,
     /// AUROC of the word count alone; null where a class is missing.
     pub(super) length_auroc: Option<f64>,
+    /// AUROC of having line breaks, alone; null where a class is missing.
+    pub(super) line_break_auroc: Option<f64>,
     /// The document score.
     #[serde(flatten)]
     pub(super) score: Measures,
     /// The document score with both classes weighted to equal lengths.
     pub(super) equal_lengths: Measures,
+    /// The document score over the texts without line breaks, and how many of them there are.
+    pub(super) without_line_breaks: Measures,
+    pub(super) human_without_line_breaks: usize,
+    pub(super) machine_without_line_breaks: usize,
     /// One statistic alone each.
     pub(super) baselines: Vec<Baseline>,
     /// Texts flagged at nominal rates.
@@ -110,8 +116,17 @@ pub(super) struct Share {
 impl Figures {
     /// Whether its length gives the label away.
     pub(super) fn length_tells(&self) -> bool {
-        self.length_auroc.is_some_and(|a| (a - 0.5).abs() >= GIVEN_AWAY)
+        given_away(self.length_auroc)
     }
+
+    /// Whether its line breaks give the label away.
+    pub(super) fn line_breaks_tell(&self) -> bool {
+        given_away(self.line_break_auroc)
+    }
+}
+
+fn given_away(auroc: Option<f64>) -> bool {
+    auroc.is_some_and(|a| (a - 0.5).abs() >= GIVEN_AWAY)
 }
 
 /// Measures everything. Deterministic.
@@ -164,24 +179,33 @@ pub(super) fn judged(row: &Row, calibrated: bool) -> bool {
 fn figures(slice: &Slice<'_>, calibrated: bool) -> Figures {
     let (rows, left): (Vec<&Row>, Vec<&Row>) = slice.rows.iter().copied().partition(|row| judged(row, calibrated));
     let count = |machine| rows.iter().filter(|r| r.machine == machine).count();
+    let count_unbroken = |machine| rows.iter().filter(|r| r.machine == machine && r.line_breaks == 0).count();
     let of = |score: &dyn Fn(&Row) -> Option<f64>, weights: &[f64]| ranking(&rows, score, weights);
-    let (plain, equal) = (vec![1.; rows.len()], equal_lengths(&rows));
-    let mut rankings = vec![of(&|r| r.score, &plain), of(&|r| r.score, &equal)];
+    let plain = vec![1.; rows.len()];
+    let unbroken: Vec<f64> = rows.iter().map(|r| if r.line_breaks == 0 { 1. } else { 0. }).collect();
+    let mut rankings: Vec<_> = [&plain, &equal_lengths(&rows), &unbroken].map(|weights| of(&|r| r.score, weights)).into();
     // A plain statistic that is undefined is no evidence, as in a calibration without a fit.
     rankings.extend(ScoreName::ALL.map(|name| of(&|r| r.statistics.as_ref().map(|s| name.of(s).unwrap_or(0.)), &plain)));
     let groups: HashSet<u64> = rows.iter().map(|r| r.group).collect();
     let mut found =
         measured(&rankings, Resampling { clusters: groups.len(), samples: SAMPLES, seed: SEED, confidence: CONFIDENCE }).into_iter();
-    let words = |machine| rows.iter().filter(|r| r.machine == machine).map(|r| r.words as f64).collect::<Vec<_>>();
+    let alone = |value: &dyn Fn(&Row) -> f64| {
+        let of = |machine| rows.iter().filter(|r| r.machine == machine).map(|r| value(r)).collect::<Vec<_>>();
+        crate::stats::auroc(&of(false), &of(true))
+    };
     Figures {
         name: slice.name.clone(),
         fitted_on: false,
         human: count(false),
         machine: count(true),
         not_judged: told(left.into_iter()),
-        length_auroc: crate::stats::auroc(&words(false), &words(true)),
+        length_auroc: alone(&|r| r.words as f64),
+        line_break_auroc: alone(&|r| f64::from(u8::from(r.line_breaks > 0))),
         score: found.next().unwrap_or_default(),
         equal_lengths: found.next().unwrap_or_default(),
+        without_line_breaks: found.next().unwrap_or_default(),
+        human_without_line_breaks: count_unbroken(false),
+        machine_without_line_breaks: count_unbroken(true),
         baselines: ScoreName::ALL.into_iter().zip(found).map(|(name, measures)| Baseline { name, measures }).collect(),
         flagged: LEVELS.iter().filter(|_| calibrated).map(|&level| flagged(&rows, level)).collect(),
         human_verdicts: told(slice.rows.iter().copied().filter(|r| !r.machine)),

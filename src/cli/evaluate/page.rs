@@ -93,6 +93,8 @@ fn told_apart(page: &mut Page, figures: &[Figures]) {
         row.push(f.length_auroc.map_or_else(|| "-".into(), |a| format!("{a:.3}")));
         let equal = f.equal_lengths;
         row.extend([equal.auroc, equal.tpr_at_fpr_01, equal.tpr_at_fpr_05].map(estimate));
+        row.push(f.line_break_auroc.map_or_else(|| "-".into(), |a| format!("{a:.3}")));
+        row.push(estimate(f.without_line_breaks.auroc));
         row.extend([true, false].map(|human| {
             let share = |flagged: &super::measure::Flagged| interval(if human { flagged.human } else { flagged.machine });
             f.flagged.iter().map(share).collect::<Vec<_>>().join("; ")
@@ -111,6 +113,8 @@ fn told_apart(page: &mut Page, figures: &[Figures]) {
         "AUROC at equal lengths",
         "TPR@1% at equal lengths",
         "TPR@5% at equal lengths",
+        "AUROC of line breaks alone",
+        "AUROC without line breaks",
         "human flagged at nominal 1%; 5%",
         "machine flagged at nominal 1%; 5%",
         "without a p-value",

@@ -29,6 +29,7 @@ pub(super) struct Row {
     pub(super) attack: Option<String>,
     pub(super) machine: bool,
     pub(super) words: usize,
+    pub(super) line_breaks: usize,
     /// The same for all texts that come from one human document, as in a fit.
     pub(super) group: u64,
     /// The verdict, or the reason for none; scored rows do not say.
@@ -59,6 +60,7 @@ struct Scored {
     family: String,
     group: u64,
     words: usize,
+    line_breaks: usize,
     score: Option<f64>,
     p_value: Option<f64>,
     statistics: Statistics,
@@ -142,6 +144,7 @@ impl Reading {
                 attack: row.attack,
                 machine: row.label == Label::Machine,
                 words: text::words(&document.text),
+                line_breaks: text::line_breaks(&document.text),
                 group,
                 told: Some(told(assessment.verdict, assessment.abstain_reason)),
                 left_out: false,
@@ -177,6 +180,7 @@ fn row(line: &[u8], own: &str) -> Result<Given, String> {
         attack: row.attack,
         machine: row.label == Label::Machine,
         words: scored.words,
+        line_breaks: scored.line_breaks,
         group: scored.group,
         told: None,
         left_out: true,

@@ -80,8 +80,16 @@ pub(super) fn opening(evaluation: &Evaluation) -> Vec<String> {
             e.fitted_on.len()
         ));
     }
-    if e.by_file.iter().chain(&e.by_domain).chain([&e.overall]).any(Figures::length_tells) {
-        lines.push("L: length alone gives the label away (AUROC of the word count beyond .4 to .6); the next row has both classes at equal lengths.".into());
+    let shown = || e.by_file.iter().chain(&e.by_domain).chain([&e.overall]);
+    if shown().any(Figures::length_tells) {
+        lines.push(
+            "L: length alone gives the label away (AUROC of the word count beyond .4 to .6): go by the figures at equal lengths.".into(),
+        );
+    }
+    if shown().any(Figures::line_breaks_tell) {
+        lines.push(
+            "B: having line breaks gives the label away (its AUROC alone beyond .4 to .6): go by the figures without line breaks.".into(),
+        );
     }
     if e.dropped > 0 {
         lines.push(format!("{} smaller groups are left out: at most 60 of a kind are shown.", e.dropped));
@@ -100,10 +108,11 @@ pub(super) fn sections(evaluation: &Evaluation) -> [(&'static str, &[Figures]); 
     ]
 }
 
-/// A name with its marks: fitted on, and given away by length.
+/// A name with its marks: fitted on, and given away by length or by line breaks.
 pub(super) fn marked(figures: &Figures) -> String {
-    let (fitted, length) = (if figures.fitted_on { " *" } else { "" }, if figures.length_tells() { " L" } else { "" });
-    format!("{}{fitted}{length}", short(&figures.name))
+    let marks = [(figures.fitted_on, " *"), (figures.length_tells(), " L"), (figures.line_breaks_tell(), " B")];
+    let marks: String = marks.into_iter().filter_map(|(holds, mark)| holds.then_some(mark)).collect();
+    format!("{}{marks}", short(&figures.name))
 }
 
 /// An estimate as `.816 [.811 .822]`.
@@ -128,6 +137,10 @@ fn told_apart(out: &mut String, f: &Figures) -> fmt::Result {
     writeln!(out, "{:<NAME$} {:>7} {:>7}  {}", marked(f), f.human, f.machine, columns(&f.score).trim_end())?;
     if f.length_tells() {
         writeln!(out, "{:<NAME$} {:>7} {:>7}  {}", "  at equal lengths", "", "", columns(&f.equal_lengths).trim_end())?;
+    }
+    if f.line_breaks_tell() {
+        let (human, machine) = (f.human_without_line_breaks, f.machine_without_line_breaks);
+        writeln!(out, "{:<NAME$} {human:>7} {machine:>7}  {}", "  without line breaks", columns(&f.without_line_breaks).trim_end())?;
     }
     Ok(())
 }

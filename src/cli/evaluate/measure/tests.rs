@@ -15,6 +15,7 @@ pub(in crate::cli::evaluate) fn row(group: u64, machine: bool, score: f64) -> Ro
         attack: None,
         machine,
         words: 40,
+        line_breaks: 0,
         group,
         told: Some("uncertain".into()),
         left_out: false,
@@ -80,6 +81,27 @@ fn what_length_gives_away_is_marked_and_taken_out() {
     assert!((found.equal_lengths.auroc.unwrap().value - 0.5).abs() < 0.05, "{:?}", found.equal_lengths);
 }
 
+/// The score is nothing but whether there are line breaks: over the texts without any it must fall to chance.
+#[test]
+fn what_line_breaks_give_away_is_marked_and_taken_out() {
+    let one = |i: u64, machine: bool| {
+        let line_breaks = usize::from((i % 10 < 5) == machine) * 3;
+        Row { line_breaks, ..row(i + if machine { 500 } else { 0 }, machine, line_breaks as f64 + (i * 7919 % 97) as f64 / 100.) }
+    };
+    let mut rows: Vec<Row> = (0..200).flat_map(|i| [one(i, false), one(i, true)]).collect();
+    assert!(!evaluated_on(&rows, &[]).overall.line_breaks_tell(), "half of each");
+    rows.iter_mut().filter(|row| !row.machine && row.group % 4 > 0 && row.line_breaks > 0).for_each(|row| {
+        row.line_breaks = 0;
+        row.score = row.score.map(|s| s - 3.);
+    });
+    let evaluation = evaluated_on(&rows, &[]);
+    let found = &evaluation.overall;
+    assert!(found.line_breaks_tell() && !found.length_tells() && found.score.auroc.unwrap().value > 0.6, "{found:?}");
+    assert!((found.without_line_breaks.auroc.unwrap().value - 0.5).abs() < 0.05, "{:?}", found.without_line_breaks);
+    let text = table::render(&evaluation).unwrap();
+    assert!(text.contains("\nf B ") && text.contains("\n  without line breaks") && text.contains("B: having line breaks"), "{text}");
+}
+
 #[test]
 fn texts_without_a_p_value_are_counted_and_not_compared() {
     let mut rows = rows();
@@ -99,7 +121,7 @@ fn the_page_and_the_json_hold_what_the_table_holds() {
     let html = page::render(&found, &rows).unwrap();
     assert!(html.matches("<svg").count() > 5 && html.contains("ROC by generator") && html.contains("False-positive rate at a nominal 1%"));
     let json = serde_json::to_value(&found).unwrap();
-    for name in ["auroc", "tpr_at_fpr_01", "tpr_at_fpr_05", "equal_lengths", "baselines", "flagged"] {
+    for name in ["auroc", "tpr_at_fpr_01", "tpr_at_fpr_05", "equal_lengths", "line_break_auroc", "baselines", "flagged"] {
         assert!(!json["by_file"][0][name].is_null(), "{name} in {json}");
     }
     assert_eq!(json["overall"]["baselines"].as_array().unwrap().len(), ScoreName::ALL.len());
