@@ -1,7 +1,8 @@
 #!/bin/sh
 # The whole recipe: corpus -> tokens -> base -> branches and folds -> packed model -> bits per byte -> pieces.
 #   run.sh toy    two minutes: every step on little data, to see that it works
-#   run.sh gpu    meant for 25 minutes on one GPU with 64 GB or more: the model
+#   run.sh cpu    an hour and a half of two cores with AVX512-BF16: the embedded model
+#   run.sh gpu    meant for 25 minutes on one GPU with 64 GB or more: a larger model; not run yet
 # CORPUS (train-*.txt.xz, val.txt.xz), TEXTS (labelled JSONL) and WORK (what is written) name directories; PYTHON an interpreter with
 # torch, numpy, tokenizers and safetensors; MINUTES the time of the training itself. A run that was stopped goes on where it was.
 set -eu
@@ -14,19 +15,29 @@ toy)
     prepare='--vocab 1024 --bpe-mb 2 --limit-mb 4 --piece-mb 1'
     train='--width 64 --layers 3 --heads 2 --context 128 --batch 8 --warmup 20 --checks 3 --val-tokens 20000 --keep-minutes 0.4'
     branches='--layers 1 --tokens 64 --family-tokens 1500 --report-rows 20'
-    evaluate='--every 10'
+    evaluate='--every 10' pack='--type int8'
     mb=0.2
+    ;;
+cpu)
+    WORK=${WORK:-work-cpu} MINUTES=${MINUTES:-68}
+    # torch's large buffers are otherwise mapped and cleared anew at every step
+    export MALLOC_MMAP_THRESHOLD_=4000000000 MALLOC_TRIM_THRESHOLD_=8000000000
+    prepare='--vocab 8192 --bpe-mb 12 --limit-mb 110'
+    train='--width 256 --layers 6 --heads 4 --context 512 --batch 8 --warmup 100 --cooldown 0.6 --checks 8 --val-tokens 40000 --bf16 --seed 1'
+    branches='--bf16 --layers 1 --report-rows 50'
+    evaluate='' pack='--type fp16'
+    mb=16
     ;;
 gpu)
     WORK=${WORK:-work} MINUTES=${MINUTES:-18}
     prepare=''
     train='--device cuda --bf16 --compile'
     branches='--device cuda --bf16 --layers 1 --tokens 512 --family-tokens 200000 --batch-tokens 16384'
-    evaluate='--device cuda --bf16'
+    evaluate='--device cuda --bf16' pack='--type int8'
     mb=16
     ;;
 *)
-    echo "usage: $0 toy|gpu" >&2
+    echo "usage: $0 toy|cpu|gpu" >&2
     exit 1
     ;;
 esac
@@ -38,7 +49,7 @@ step prepare.py --train "$CORPUS/train-*.txt.xz" --val "$CORPUS/val.txt.xz" --ou
 step train.py --data "$WORK/data" --out "$WORK/base" --minutes "$MINUTES" $train
 step branches.py --model "$WORK/base" --texts "$TEXTS/*.jsonl" --families "$here/families.json" --out "$WORK/base/branches.safetensors" \
     --folds "$WORK/folds" $branches
-step pack.py "$WORK/base" "$WORK/packed"
+step pack.py "$WORK/base" "$WORK/packed" $pack
 cp "$here/SOURCES.md" "$WORK/packed/"
 step evaluate.py "$WORK/base" "$WORK/packed" --val "$CORPUS/val.txt.xz" $evaluate
 rm -rf "$WORK/pieces"

@@ -145,6 +145,13 @@ mod tests {
     }
 
     #[test]
+    fn line_breaks_are_counted_between_lines_whatever_ends_them() {
+        for (text, count) in [("", 0), ("one\n", 0), ("\none\ntwo\n\n", 1), ("a\r\nb\r\n\r\nc", 3), ("a\rb", 1)] {
+            assert_eq!(line_breaks(text), count, "{text:?}");
+        }
+    }
+
+    #[test]
     fn texts_that_start_alike_are_one_group() {
         assert_eq!(group("The  CAT, sat\non"), group("the cat sat ON"));
         assert_eq!(group(&"é1".repeat(20)), group(&"É1".repeat(90)));
