@@ -178,11 +178,11 @@ pub(super) fn judged(row: &Row, calibrated: bool) -> bool {
 
 fn figures(slice: &Slice<'_>, calibrated: bool) -> Figures {
     let (rows, left): (Vec<&Row>, Vec<&Row>) = slice.rows.iter().copied().partition(|row| judged(row, calibrated));
-    let count = |machine| rows.iter().filter(|r| r.machine == machine).count();
-    let count_unbroken = |machine| rows.iter().filter(|r| r.machine == machine && r.line_breaks == 0).count();
+    let one_line = |r: &Row| r.line_breaks == 0;
+    let count = |machine, which: &dyn Fn(&Row) -> bool| rows.iter().filter(|r| r.machine == machine && which(r)).count();
     let of = |score: &dyn Fn(&Row) -> Option<f64>, weights: &[f64]| ranking(&rows, score, weights);
     let plain = vec![1.; rows.len()];
-    let unbroken: Vec<f64> = rows.iter().map(|r| if r.line_breaks == 0 { 1. } else { 0. }).collect();
+    let unbroken: Vec<f64> = rows.iter().map(|r| if one_line(r) { 1. } else { 0. }).collect();
     let mut rankings: Vec<_> = [&plain, &equal_lengths(&rows), &unbroken].map(|weights| of(&|r| r.score, weights)).into();
     // A plain statistic that is undefined is no evidence, as in a calibration without a fit.
     rankings.extend(ScoreName::ALL.map(|name| of(&|r| r.statistics.as_ref().map(|s| name.of(s).unwrap_or(0.)), &plain)));
@@ -196,16 +196,16 @@ fn figures(slice: &Slice<'_>, calibrated: bool) -> Figures {
     Figures {
         name: slice.name.clone(),
         fitted_on: false,
-        human: count(false),
-        machine: count(true),
+        human: count(false, &|_| true),
+        machine: count(true, &|_| true),
         not_judged: told(left.into_iter()),
         length_auroc: alone(&|r| r.words as f64),
-        line_break_auroc: alone(&|r| f64::from(u8::from(r.line_breaks > 0))),
+        line_break_auroc: alone(&|r| if one_line(r) { 0. } else { 1. }),
         score: found.next().unwrap_or_default(),
         equal_lengths: found.next().unwrap_or_default(),
         without_line_breaks: found.next().unwrap_or_default(),
-        human_without_line_breaks: count_unbroken(false),
-        machine_without_line_breaks: count_unbroken(true),
+        human_without_line_breaks: count(false, &one_line),
+        machine_without_line_breaks: count(true, &one_line),
         baselines: ScoreName::ALL.into_iter().zip(found).map(|(name, measures)| Baseline { name, measures }).collect(),
         flagged: LEVELS.iter().filter(|_| calibrated).map(|&level| flagged(&rows, level)).collect(),
         human_verdicts: told(slice.rows.iter().copied().filter(|r| !r.machine)),

@@ -80,7 +80,7 @@ pub(super) fn opening(evaluation: &Evaluation) -> Vec<String> {
             e.fitted_on.len()
         ));
     }
-    let shown = || e.by_file.iter().chain(&e.by_domain).chain([&e.overall]);
+    let shown = || sections(e).into_iter().flat_map(|(_, figures)| figures).chain([&e.overall]);
     if shown().any(Figures::length_tells) {
         lines.push(
             "L: length alone gives the label away (AUROC of the word count beyond .4 to .6): go by the figures at equal lengths.".into(),
