@@ -30,9 +30,9 @@ cpu)
     ;;
 gpu)
     WORK=${WORK:-work} MINUTES=${MINUTES:-18}
-    prepare=''
-    train='--device cuda --bf16 --compile'
-    branches='--device cuda --bf16 --layers 1 --tokens 512 --family-tokens 200000 --batch-tokens 16384'
+    prepare='--vocab 8192 --bpe-mb 12'
+    train='--device cuda --bf16 --compile --layers 7 --batch 64 --checks 16'
+    branches='--device cuda --bf16 --layers 1 --tokens 512 --family-tokens 200000 --batch-tokens 8192'
     evaluate='--device cuda --bf16' pack='--type int8'
     mb=16
     ;;

@@ -67,7 +67,10 @@ class Trainer:
         self.window = torch.arange(a.context + 1, device=a.device)
         self.state_path = os.path.join(a.out, "state.pt")
         self.resume()
-        self.run = torch.compile(self.model) if a.compile else self.model
+        if a.compile:  # a layer at a time: they share one compiled graph, which is there in seconds
+            for block in self.model.h:
+                block.compile()
+            gpt2.surprisal = torch.compile(gpt2.surprisal)
         self.begun = self.clock() - self.spent
         count = sum(p.numel() for p in self.model.parameters())
         print(f"{count / 1e6:.2f}M parameters, from step {self.step}, {self.spent / 60:.1f} minutes spent", flush=True)
@@ -107,7 +110,7 @@ class Trainer:
         starts = starts[:: max(1, len(starts) * self.a.context // self.a.val_tokens)]
         nats = 0.0
         for part in starts.split(self.a.batch):
-            with self.autocast():
+            with self.autocast(), torch.compiler.set_stance("force_eager"):
                 nats += self.model(*self.windows(self.val, part)).double().sum().item()
         nats /= len(starts) * self.a.context
         return nats, nats * len(self.val.data) / self.val.text_bytes / math.log(2)
@@ -120,7 +123,7 @@ class Trainer:
                 group["lr"] = base * max(rate, 0.01)
         for i in range(a.accumulate):
             with self.autocast():
-                loss = self.run(*self.batch(self.step * a.accumulate + i)).mean()
+                loss = self.model(*self.batch(self.step * a.accumulate + i)).mean()
             (loss / a.accumulate).backward()
         torch.nn.utils.clip_grad_norm_(self.model.parameters(), 1.0)
         for optimizer, _ in self.optimizers:
