@@ -6,7 +6,7 @@
 
 use highwater::{
     flood::{Monitor, Reference, Saved, Settings},
-    stats::BinRates,
+    stats::{BinRates, Detected},
     text::{Document, StreamKey},
     verdict::Assessment,
 };
@@ -14,6 +14,7 @@ use jiff::Timestamp;
 use std::time::Instant;
 
 const DOCUMENTS: usize = 1_000_000;
+const KINDS: [&str; 3] = ["base-model", "early-chat", "late-chat"];
 
 fn main() {
     // first: what another part has freed would be used again and not be counted
@@ -26,16 +27,19 @@ fn monitor(max_keys: usize, track_changes: bool) -> Monitor {
     Monitor::new(Settings { max_keys, track_changes, ..Settings::default() }, reference()).expect("these settings can be meant")
 }
 
-/// Five length bins, as many as a real calibration has.
+/// Five length bins and three kinds, as many as a real calibration has or more.
 fn reference() -> Reference {
-    let bin = |from_tokens| BinRates { from_tokens, human: 2500, few_shot: false, machine: 500, detected: vec![60, 150, 270, 390] };
+    let machine = || Detected { texts: 500, at: vec![60, 150, 270, 390] };
+    let kinds = || KINDS.map(|kind| (kind.to_owned(), machine())).into();
+    let bin = |from_tokens| BinRates { from_tokens, human: 2500, few_shot: false, machine: machine(), kinds: kinds() };
     Reference::new([8, 24, 48, 128, 256].map(bin).to_vec()).expect("these bins fit together")
 }
 
 fn assessment(i: usize) -> Assessment {
     // Multiples of the golden ratio are spread evenly: people's p-values.
-    let p_value = (i as f64 * 0.618_033_988_749_894_9).fract();
-    Assessment::evidence(10 + i * 7 % 400, Some(p_value), p_value <= 0.01)
+    let p_value = |i: usize| (i as f64 * 0.618_033_988_749_894_9).fract();
+    let kind_p_values = KINDS.iter().zip(1..).map(|(kind, n)| ((*kind).to_owned(), p_value(i + 17 * n))).collect();
+    Assessment { kind_p_values, ..Assessment::evidence(10 + i * 7 % 400, Some(p_value(i)), p_value(i) <= 0.01) }
 }
 
 fn key(i: usize) -> StreamKey {

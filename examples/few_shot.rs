@@ -9,7 +9,7 @@
 #![allow(clippy::print_stdout, reason = "the table is what it is for")]
 
 use highwater::{
-    calibration::{Calibration, FitOptions, Sample},
+    calibration::{Calibration, FitOptions, Kind, Sample},
     score::Statistics,
 };
 use jiff::Timestamp;
@@ -83,6 +83,9 @@ fn main() -> Result<(), Box<dyn Error>> {
         }
     }
     if let Some(folder) = folder {
+        // streams look at kinds of machine text as well, single texts do not
+        let kinds = made.iter().flat_map(Calibration::kinds).map(Kind::of).collect();
+        let options = FitOptions { kinds, ..options };
         let families: BTreeSet<&str> = samples.iter().map(|s| s.family.as_str()).collect();
         for family in families {
             let (own, rest) = apart(&samples, family);
@@ -147,9 +150,9 @@ fn leave(calibration: &Calibration, human: &[Sample], machine: &[Sample], path: 
     calibration.save(Path::new(&format!("{path}.json")))?;
     let mut rows = String::new();
     for sample in human.iter().chain(machine) {
-        let p_value = calibration.read(&sample.statistics, sample.tokens).p_value;
+        let reading = calibration.read(&sample.statistics, sample.tokens);
         let label = if sample.machine { "machine" } else { "human" };
-        let row = json!({"label": label, "family": sample.family, "tokens": sample.tokens, "p_value": p_value});
+        let row = json!({"label": label, "family": sample.family, "tokens": sample.tokens, "p_value": reading.p_value, "kind_p_values": reading.kinds});
         writeln!(rows, "{row}")?;
     }
     Ok(fs::write(format!("{path}.jsonl"), rows)?)

@@ -7,6 +7,7 @@ use crate::{
     text::{Document, Normalization, StreamKey},
 };
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
 
 /// Who wrote it, as far as the evidence goes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -62,6 +63,10 @@ pub struct Assessment {
     pub score: Option<f64>,
     /// Conformal p-value under "human-written".
     pub p_value: Option<f64>,
+    /// Conformal p-values by the score of each kind of machine text that the calibration knows: what streams look at as well. They judge no
+    /// single text: the smallest of several is small more often than it says.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub kind_p_values: BTreeMap<String, f64>,
     /// Probability of machine text where both are equally many.
     pub machine_probability: Option<f64>,
     /// Tokens scored.
@@ -95,6 +100,7 @@ impl Assessment {
             flagged,
             score: None,
             p_value,
+            kind_p_values: BTreeMap::new(),
             machine_probability: None,
             tokens,
             words: 0,
@@ -178,11 +184,12 @@ impl Policy {
             Some(_) if tokens < calibration.min_tokens() => Some(AbstainReason::TooShort),
             Some(_) => None,
         };
+        let score = reading.as_ref().map(|r| r.score);
         let believed = reading.filter(|_| matches!(reason, None | Some(AbstainReason::TooShort)));
-        let p_value = believed.and_then(|r| r.p_value);
+        let p_value = believed.as_ref().and_then(|r| r.p_value);
         let flagged = p_value.is_some_and(|p| p <= self.fpr);
-        let (verdict, abstain_reason) = match (reason, believed) {
-            (None, Some(reading)) => self.decide(&reading),
+        let (verdict, abstain_reason) = match (reason, &believed) {
+            (None, Some(reading)) => self.decide(reading),
             (reason, _) => (Verdict::Abstain, reason.or(Some(AbstainReason::Unscorable))),
         };
         Assessment {
@@ -191,9 +198,10 @@ impl Policy {
             verdict,
             abstain_reason,
             flagged,
-            score: reading.map(|r| r.score),
+            score,
             p_value,
-            machine_probability: believed.and_then(|r| r.machine_probability),
+            machine_probability: believed.as_ref().and_then(|r| r.machine_probability),
+            kind_p_values: believed.map(|r| r.kinds).unwrap_or_default(),
             tokens,
             words: crate::text::words(&evidence.document.text),
             statistics,

@@ -75,6 +75,7 @@ pub(super) const COLUMNS: &[(&str, Kind)] = &[
     ("flagged", Kind::Boolean),
     ("score", Kind::Number),
     ("p_value", Kind::Number),
+    ("kind_p_values", Kind::Text),
     ("machine_probability", Kind::Number),
     ("tokens", Kind::Integer),
     ("words", Kind::Integer),
@@ -110,8 +111,8 @@ pub(super) const COLUMNS: &[(&str, Kind)] = &[
 pub(super) fn flatten(answer: &Answer<'_>) -> serde_json::Result<Vec<Value>> {
     let mut tree = serde_json::to_value(answer)?;
     let mut take = |name: &str| match name.split('.').try_fold(&mut tree, |at, part| at.get_mut(part)) {
-        // Several stream keys stand in one cell, as the JSON list that they are.
-        Some(list @ Value::Array(_)) => Value::String(list.take().to_string()),
+        // Several stream keys stand in one cell, as the JSON list that they are, and so do p-values by kind.
+        Some(many @ (Value::Array(_) | Value::Object(_))) => Value::String(many.take().to_string()),
         Some(value) => value.take(),
         None => Value::Null,
     };

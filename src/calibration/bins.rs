@@ -2,7 +2,7 @@
 //!
 //! Scores are compared in f32, the precision of the file, on both sides: rounding is monotone, so the p-value stays valid.
 
-use crate::stats::{self, BinRates, Rows};
+use crate::stats::{self, Detected, Rows};
 use serde::{Deserialize, Serialize};
 
 /// Levels whose bound is printed in the file.
@@ -104,16 +104,14 @@ impl Bin {
         rate_upper_bound(self.human.len(), self.few.len(), level)
     }
 
-    /// Its counts at these ascending levels of the p-value.
-    pub(super) fn rates(&self, levels: &[f64]) -> BinRates {
-        let detected = |level: &f64| self.machine.iter().filter(|&&score| self.p_value(f64::from(score)) <= *level).count();
-        BinRates {
-            from_tokens: self.from_tokens,
-            human: self.documents(),
-            few_shot: !self.few.is_empty(),
-            machine: self.machine.len(),
-            detected: levels.iter().map(detected).collect(),
-        }
+    /// How many of its machine scores have a p-value at or below each of these ascending levels.
+    pub(super) fn detected(&self, levels: &[f64]) -> Detected {
+        let at = |level: &f64| self.machine.iter().filter(|&&score| self.p_value(f64::from(score)) <= *level).count();
+        Detected { texts: self.machine.len(), at: levels.iter().map(at).collect() }
+    }
+
+    pub(super) fn is_few_shot(&self) -> bool {
+        !self.few.is_empty()
     }
 
     pub(super) fn machine_tail(&self, score: f64) -> Option<f64> {

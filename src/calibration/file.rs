@@ -1,7 +1,7 @@
 //! The calibration file: JSON in, checked as foreign input; JSON out, whole or not at all.
 
-use super::{Calibration, SCHEMA, SHORTEST};
-use crate::score::ScoreModel;
+use super::{Bin, Calibration, SCHEMA, SHORTEST};
+use crate::{score::ScoreModel, stats::MOST_KINDS};
 use serde::Deserialize;
 use std::{
     collections::HashSet,
@@ -128,17 +128,28 @@ impl Calibration {
             Some(format!("its bins start at {starts:?} tokens, expected ascending numbers from {SHORTEST} on"))
         } else if self.min_tokens < starts[0] {
             Some(format!("min_tokens is {}, expected at least {}, where the first bin starts", self.min_tokens, starts[0]))
-        } else if let ScoreModel::Fitted(score) = &self.score {
-            let names: HashSet<_> = score.terms.iter().map(|t| t.feature).collect();
-            if !score.is_sound() {
-                Some("its score has a number that is out of range".into())
-            } else if names.len() != score.terms.len() {
-                Some("its score names a feature twice".into())
-            } else {
-                self.bins.iter().find_map(super::Bin::fault)
-            }
+        } else if self.kinds.len() > MOST_KINDS || !self.kinds.is_sorted_by(|a, b| a.name < b.name) {
+            let names: Vec<&str> = self.kinds.iter().map(|k| k.name.as_str()).collect();
+            Some(format!("its kinds are {names:?}, expected at most {MOST_KINDS} different ones by name"))
+        } else if let Some(kind) = self.kinds.iter().find(|k| !k.bins.iter().map(|b| b.from_tokens).eq(starts.iter().copied())) {
+            Some(format!("the bins of its kind {:?} do not start at {starts:?} tokens, where its own do", kind.name))
         } else {
-            self.bins.iter().find_map(super::Bin::fault)
+            let scores = std::iter::once(&self.score).chain(self.kinds.iter().map(|k| &k.score));
+            let bins = self.bins.iter().chain(self.kinds.iter().flat_map(|k| &k.bins));
+            scores.filter_map(score_fault).next().or_else(|| bins.filter_map(Bin::fault).next())
         }
+    }
+}
+
+/// What is wrong with a score, if anything.
+fn score_fault(score: &ScoreModel) -> Option<String> {
+    let ScoreModel::Fitted(score) = score else { return None };
+    let names: HashSet<_> = score.terms.iter().map(|t| t.feature).collect();
+    if !score.is_sound() {
+        Some("a score has a number that is out of range".into())
+    } else if names.len() != score.terms.len() {
+        Some("a score names a feature twice".into())
+    } else {
+        None
     }
 }

@@ -5,6 +5,7 @@
 use super::{
     Bin, Calibration, SCHEMA, SHORTEST, Source,
     bins::{self, MIN_MACHINE},
+    kinds::{Kind, KindOf},
     report::{self, FitReport},
     weights::{fold, shuffled, weights},
 };
@@ -66,13 +67,15 @@ pub struct FitOptions {
     pub ridge: f64,
     /// Folds of the cross-fit, at least 2.
     pub folds: usize,
+    /// Kinds of machine text that get a score of their own, for streams; at most [`crate::stats::MOST_KINDS`].
+    pub kinds: Vec<KindOf>,
 }
 
 impl FitOptions {
     /// Usual options for a calibration of this name for this model.
     pub fn new(name: impl Into<String>, model_name: impl Into<String>, model_hash: impl Into<String>, created: Timestamp) -> Self {
         let (name, model_name, model_hash) = (name.into(), model_name.into(), model_hash.into());
-        Self { name, model_name, model_hash, normalize: true, created, bin_size: 2000, ridge: 1e-2, folds: 5 }
+        Self { name, model_name, model_hash, normalize: true, created, bin_size: 2000, ridge: 1e-2, folds: 5, kinds: Vec::new() }
     }
 }
 
@@ -93,6 +96,16 @@ pub enum FitError {
     )]
     TooFewMachine {
         /// Machine texts of enough tokens.
+        found: usize,
+    },
+    /// Hardly any machine texts of a kind.
+    #[error(
+        "the kind {name} takes at least {MIN_MACHINE} machine texts of {SHORTEST} tokens or more, found {found}; name more data sets with machine texts"
+    )]
+    SmallKind {
+        /// The kind.
+        name: String,
+        /// Its machine texts of enough tokens.
         found: usize,
     },
     /// The score could not be fitted.
@@ -141,10 +154,12 @@ impl Calibration {
         let score = fit_score(&long, options.ridge)?;
         let starts = starts(&long, &EDGES, options.bin_size);
         let crossed = cross_fit(&long, &starts, options)?;
-        let bins: Vec<Bin> = (0..starts.len()).map(|i| bin_of(&starts, i, &crossed)).collect();
+        let bins = bins_of(&starts, &crossed);
+        let mut kinds = options.kinds.iter().map(|of| of.fit(&long, &starts, options)).collect::<Result<Vec<Kind>, _>>()?;
+        kinds.sort_by(|a, b| a.name.cmp(&b.name));
         let mut report = report::of(&bins, &crossed);
         report.too_short = samples.len() - long.len();
-        let (families, left_out) = report::leave_out(&long, &bins, options.ridge);
+        let (families, left_out) = report::leave_out(&long, &bins, options);
         let mut left_out = left_out.into_iter();
         report.families_left_out = families;
         report.left_out = samples.iter().map(|s| if s.tokens >= SHORTEST { left_out.next().flatten() } else { None }).collect();
@@ -159,6 +174,7 @@ impl Calibration {
             min_tokens: min_tokens(&report, &bins),
             score: ScoreModel::Fitted(score),
             bins,
+            kinds,
         };
         Ok((calibration, report))
     }
@@ -193,7 +209,7 @@ fn starts(samples: &[&Sample], edges: &[usize], bin_size: usize) -> Vec<usize> {
     bins::merge(edges, &lengths, bin_size.max(MIN_HUMAN))
 }
 
-fn cross_fit<'a>(samples: &[&'a Sample], starts: &[usize], options: &FitOptions) -> Result<Vec<Crossed<'a>>, FitError> {
+pub(super) fn cross_fit<'a>(samples: &[&'a Sample], starts: &[usize], options: &FitOptions) -> Result<Vec<Crossed<'a>>, FitError> {
     let folds = options.folds.max(2);
     let models = (0..folds)
         .map(|k| {
@@ -219,6 +235,11 @@ pub(super) fn mark_first<'a>(scored: impl Iterator<Item = (&'a Sample, f64)>, st
 pub(super) fn scores(crossed: &[Crossed<'_>], machine: bool, from: usize, to: usize) -> Vec<f64> {
     let wanted = |c: &&Crossed<'_>| c.first && c.sample.machine == machine && c.sample.tokens >= from && c.sample.tokens < to;
     crossed.iter().filter(wanted).map(|c| c.score).collect()
+}
+
+/// The bins that begin at `starts`.
+pub(super) fn bins_of(starts: &[usize], crossed: &[Crossed<'_>]) -> Vec<Bin> {
+    (0..starts.len()).map(|i| bin_of(starts, i, crossed)).collect()
 }
 
 fn bin_of(starts: &[usize], i: usize, crossed: &[Crossed<'_>]) -> Bin {

@@ -8,16 +8,19 @@ use crate::{
 };
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
 
 mod bins;
 mod file;
 mod fit;
+mod kinds;
 mod profile;
 mod report;
 mod weights;
 pub use bins::{Bin, Logistic, RateBound};
 pub use file::CalibrationError;
 pub use fit::{FitError, FitOptions, Sample};
+pub use kinds::{Kind, KindOf};
 pub use profile::SUFFICIENT;
 pub use report::{BinQuality, FamilyQuality, FitReport, LeftOut, Quality};
 
@@ -50,6 +53,9 @@ pub struct Calibration {
     min_tokens: usize,
     score: ScoreModel,
     bins: Vec<Bin>,
+    /// By name, ascending.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    kinds: Vec<Kind>,
 }
 
 /// One data set that a calibration was made from.
@@ -69,12 +75,14 @@ pub struct Source {
 }
 
 /// What a calibration says of one document's score.
-#[derive(Debug, Clone, Copy, PartialEq)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Reading {
     /// The raw score, larger = more machine-like.
     pub score: f64,
     /// Conformal p-value under "written by a human, exchangeable with the reference"; `None` below the smallest calibrated length.
     pub p_value: Option<f64>,
+    /// The p-value by the score of each kind of which the reference has texts of this length, by the kind's name.
+    pub kinds: BTreeMap<String, f64>,
     /// Conformal share of machine reference texts of this length that score as low or lower; `None` without a machine reference.
     pub machine_tail: Option<f64>,
     /// Probability of machine text where human and machine texts are equally many; `None` without a machine reference.
@@ -95,23 +103,27 @@ impl Calibration {
             min_tokens: SHORTEST,
             score: ScoreModel::Plain(ScoreName::Discrepancy),
             bins: Vec::new(),
+            kinds: Vec::new(),
         }
     }
 
     /// For tests with [`crate::model::Fake`]: score = 3 - mean surprisal, human scores around -1, machine scores around 1, one bin from 8
-    /// tokens on, verdicts from 30.
+    /// tokens on, verdicts from 30, and a kind `fake` with the same score.
     pub fn for_fake() -> Self {
         // 999 quantiles of the logistic distribution around `middle`.
         let around = |middle: f64| (1..1000).map(|i| (middle + 0.5 * (f64::from(i) / f64::from(1000 - i)).ln()) as f32).collect();
         let term =
             Term { feature: Feature::MeanSurprisal, mean: [3., 0., 0.], log_sd: [0.; 3], weight: -1., tail_weight: 0., length_weight: 0. };
-        let probability = Logistic { intercept: 0., slope: 2. };
+        let score = ScoreModel::Fitted(FittedScore { intercept: 0., terms: vec![term] });
+        let bins = vec![Bin::new(SHORTEST, around(-1.), around(1.), Some(Logistic { intercept: 0., slope: 2. }))];
+        let kind = Kind { name: "fake".into(), families: Vec::new(), score: score.clone(), bins: bins.clone() };
         Self {
             name: "fake".into(),
             model_name: "fake".into(),
             min_tokens: 30,
-            score: ScoreModel::Fitted(FittedScore { intercept: 0., terms: vec![term] }),
-            bins: vec![Bin::new(SHORTEST, around(-1.), around(1.), Some(probability))],
+            score,
+            bins,
+            kinds: vec![kind],
             ..Self::none("0000000000000000")
         }
     }
@@ -141,6 +153,11 @@ impl Calibration {
         &self.bins
     }
 
+    /// Kinds of machine text with a score of their own, by name.
+    pub fn kinds(&self) -> &[Kind] {
+        &self.kinds
+    }
+
     /// The bin of a document of `tokens` tokens; `None` below the smallest calibrated length.
     pub fn bin(&self, tokens: usize) -> Option<&Bin> {
         self.bins[..self.bins.partition_point(|b| b.from_tokens <= tokens)].last()
@@ -155,16 +172,28 @@ impl Calibration {
 
     /// What each bin's reference says of p-values at these ascending levels, as plain counts: what streams bet with.
     pub fn bin_rates(&self, levels: &[f64]) -> Vec<stats::BinRates> {
-        self.bins.iter().map(|bin| bin.rates(levels)).collect()
+        let kinds = |i: usize| self.kinds.iter().map(|kind| (kind.name.clone(), kind.bins[i].detected(levels))).collect();
+        let rates = |(i, bin): (usize, &Bin)| stats::BinRates {
+            from_tokens: bin.from_tokens,
+            human: bin.documents(),
+            few_shot: bin.is_few_shot(),
+            machine: bin.detected(levels),
+            kinds: kinds(i),
+        };
+        self.bins.iter().enumerate().map(rates).collect()
     }
 
     /// Reads one document's statistics.
     pub fn read(&self, statistics: &Statistics, tokens: usize) -> Reading {
         let score = self.score.score(statistics, tokens);
-        let bin = self.bin(tokens);
+        let place = self.bins.partition_point(|b| b.from_tokens <= tokens).checked_sub(1);
+        let bin = place.map(|i| &self.bins[i]);
+        let known = |i: usize| self.kinds.iter().filter(move |k| !k.bins[i].machine().is_empty());
+        let kind = |i: usize, kind: &Kind| (kind.name.clone(), kind.bins[i].p_value(kind.score.score(statistics, tokens)));
         Reading {
             score,
             p_value: bin.map(|b| b.p_value(score)),
+            kinds: place.map(|i| known(i).map(|k| kind(i, k)).collect()).unwrap_or_default(),
             machine_tail: bin.and_then(|b| b.machine_tail(score)),
             machine_probability: bin.and_then(|b| b.machine_probability(score)),
         }

@@ -4,11 +4,14 @@
 //! is; the shape comes from the base. Deterministic: the same samples and base give the same profile.
 
 use super::{
-    Bin, Calibration, SHORTEST, Source,
+    Bin, Calibration, Kind, SHORTEST, Source,
     bins::{self, merge},
     fit::{Crossed, FitError, MIN_HUMAN, Sample, mark_first, narrow, scores, sources},
 };
-use crate::stats::{self, random::Random};
+use crate::{
+    score::ScoreModel,
+    stats::{self, random::Random},
+};
 use jiff::Timestamp;
 use std::collections::HashSet;
 
@@ -52,24 +55,45 @@ impl Calibration {
         if lengths.len() < MIN_HUMAN {
             return Err(FitError::TooFewHuman { found: lengths.len() });
         }
-        let scored = || humans.iter().map(|s| (*s, self.score.score(&s.statistics, s.tokens)));
-        let few = if lengths.len() < SUFFICIENT { self.few_shot(&mark_first(scored(), &[])) } else { None };
-        let (bins, lent) = match few {
-            Some(bins) => (bins, true),
-            None => (self.conformal(scored(), &lengths), false),
-        };
+        let scales = || self.scales().collect::<Vec<_>>();
+        let few = |scale: Scale<'_>| scale.few_shot(&mark_first(scale.scored(&humans), &[]));
+        let lent: Option<Vec<_>> = if lengths.len() < SUFFICIENT { scales().into_iter().map(few).collect() } else { None };
+        let is_lent = lent.is_some();
+        let conformal = || scales().into_iter().map(|scale| scale.conformal(&humans, &lengths)).collect();
+        let mut read = lent.unwrap_or_else(conformal).into_iter();
+        let bins = read.next().unwrap_or_default();
+        let kinds = self.kinds.iter().zip(read).map(|(kind, bins)| Kind { bins, ..kind.clone() }).collect();
         // what a conformal profile keeps of the base are its machine scores
-        let base = self.sources.iter().map(|s| Source { human: if lent { s.human } else { 0 }, ..s.clone() });
+        let base = self.sources.iter().map(|s| Source { human: if is_lent { s.human } else { 0 }, ..s.clone() });
         let sources = sources(&humans).into_iter().chain(base.filter(|s| s.human + s.machine > 0)).collect();
-        Ok(Self { name: name.into(), created, sources, bins, ..self.clone() })
+        Ok(Self { name: name.into(), created, sources, bins, kinds, ..self.clone() })
+    }
+
+    /// Its own scale, and that of each kind.
+    fn scales(&self) -> impl Iterator<Item = Scale<'_>> {
+        let kinds = self.kinds.iter().map(|k| Scale { score: &k.score, bins: &k.bins });
+        std::iter::once(Scale { score: &self.score, bins: &self.bins }).chain(kinds)
+    }
+}
+
+/// A score and its reference.
+#[derive(Clone, Copy)]
+struct Scale<'a> {
+    score: &'a ScoreModel,
+    bins: &'a [Bin],
+}
+
+impl Scale<'_> {
+    fn scored<'s>(&self, samples: &[&'s Sample]) -> impl Iterator<Item = (&'s Sample, f64)> {
+        samples.iter().map(|&s| (s, self.score.score(&s.statistics, s.tokens)))
     }
 
     /// Bins whose reference is the community's own texts.
-    fn conformal<'a>(&self, scored: impl Iterator<Item = (&'a Sample, f64)>, lengths: &[usize]) -> Vec<Bin> {
+    fn conformal(&self, humans: &[&Sample], lengths: &[usize]) -> Vec<Bin> {
         let (edges, enough) =
-            if self.is_calibrated() { (self.bins.iter().map(|b| b.from_tokens).collect(), SUFFICIENT) } else { (vec![SHORTEST], ALONE) };
+            if self.bins.is_empty() { (vec![SHORTEST], ALONE) } else { (self.bins.iter().map(|b| b.from_tokens).collect(), SUFFICIENT) };
         let starts = merge(&edges, lengths, enough);
-        let crossed = mark_first(scored, &starts);
+        let crossed = mark_first(self.scored(humans), &starts);
         let bin = |(i, &from): (usize, &usize)| {
             let to = starts.get(i + 1).copied().unwrap_or(usize::MAX);
             let human = scores(&crossed, false, from, to);

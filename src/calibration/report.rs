@@ -1,12 +1,12 @@
 //! How well a fit tells human from machine: cross-fitted, by length, and by data set left out.
 
 use super::{
-    Bin,
-    fit::{Crossed, Sample, fit_score, mark_first, narrow, scores},
+    Bin, KindOf,
+    fit::{Crossed, FitOptions, Sample, fit_score, mark_first, narrow, scores},
 };
 use crate::stats::{auroc, p_value, tpr_at_fpr};
 use serde::{Deserialize, Serialize};
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// What a fit can do, by scores of models that did not see the text's document.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
@@ -26,12 +26,14 @@ pub struct FitReport {
 }
 
 /// What a fit without a text's data set makes of the text.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct LeftOut {
     /// Log odds, larger = more machine-like.
     pub score: f64,
     /// Read against the human texts of the other data sets.
     pub p_value: f64,
+    /// The same by each kind's score, by the kind's name; without the kinds of which the data set is all there is.
+    pub kinds: BTreeMap<String, f64>,
 }
 
 /// How well two classes are told apart.
@@ -108,7 +110,7 @@ pub(super) fn of(bins: &[Bin], crossed: &[Crossed<'_>]) -> FitReport {
 
 /// Every family in turn, scored by a fit on the rest, and what became of each sample. A family that holds a whole class cannot be left out
 /// and is not listed.
-pub(super) fn leave_out(samples: &[&Sample], bins: &[Bin], ridge: f64) -> (Vec<FamilyQuality>, Vec<Option<LeftOut>>) {
+pub(super) fn leave_out(samples: &[&Sample], bins: &[Bin], options: &FitOptions) -> (Vec<FamilyQuality>, Vec<Option<LeftOut>>) {
     let starts: Vec<usize> = bins.iter().map(|b| b.from_tokens).collect();
     let families: BTreeSet<&str> = samples.iter().map(|s| s.family.as_str()).collect();
     let mut left_out = vec![None; samples.len()];
@@ -117,20 +119,36 @@ pub(super) fn leave_out(samples: &[&Sample], bins: &[Bin], ridge: f64) -> (Vec<F
         // families share human documents: what the fit saw elsewhere would not be left out
         let seen: BTreeSet<u64> = own.iter().map(|s| s.group).collect();
         let rest: Vec<&Sample> = others.into_iter().filter(|s| !seen.contains(&s.group)).collect();
-        let model = fit_score(&rest, ridge).ok()?;
-        let scored = |part: &[&Sample]| part.iter().map(|s| model.score(&s.statistics, s.tokens)).collect::<Vec<f64>>();
-        let (own_scores, rest_scores) = (scored(&own), scored(&rest));
-        let own = mark_first(own.into_iter().zip(own_scores), &starts);
-        let rest = mark_first(rest.into_iter().zip(rest_scores), &starts);
-        let p_values = p_values(&own, &rest, &starts);
+        let (scored, p_values) = by_fit_on(&rest, &own, (&rest, &starts), options.ridge)?;
+        let by_kind = |kind: &KindOf| {
+            let (_, p_values) = by_fit_on(&kind.among(&rest), &own, (&rest, &starts), options.ridge)?;
+            Some((kind.name.clone(), p_values))
+        };
+        let kinds: BTreeMap<String, Vec<f64>> = options.kinds.iter().filter_map(by_kind).collect();
         let places = (0..samples.len()).filter(|&i| samples[i].family == family);
-        for (place, (crossed, &p_value)) in places.zip(own.iter().zip(&p_values)) {
-            left_out[place] = Some(LeftOut { score: crossed.score, p_value });
+        for (i, (place, crossed)) in places.zip(&scored).enumerate() {
+            let kinds = kinds.iter().map(|(name, p)| (name.clone(), p[i])).collect();
+            left_out[place] = Some(LeftOut { score: crossed.score, p_value: p_values[i], kinds });
         }
-        Some(family_quality(family, &own, &p_values))
+        Some(family_quality(family, &scored, &p_values))
     };
     let qualities = families.into_iter().filter_map(&mut one).collect();
     (qualities, left_out)
+}
+
+/// Scores of one family's texts by a fit on others, and their p-values against the human texts of all others, by length bin.
+fn by_fit_on<'a>(
+    fitted: &[&Sample],
+    own: &[&'a Sample],
+    (rest, starts): (&[&Sample], &[usize]),
+    ridge: f64,
+) -> Option<(Vec<Crossed<'a>>, Vec<f64>)> {
+    let model = fit_score(fitted, ridge).ok()?;
+    let score = |s: &Sample| model.score(&s.statistics, s.tokens);
+    let own = mark_first(own.iter().map(|&s| (s, score(s))), starts);
+    let rest = mark_first(rest.iter().map(|&s| (s, score(s))), starts);
+    let p_values = p_values(&own, &rest, starts);
+    Some((own, p_values))
 }
 
 /// p-values of one family's texts against the others' human texts, by length bin.

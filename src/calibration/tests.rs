@@ -62,7 +62,7 @@ fn a_fit_tells_fresh_texts_apart_and_reports_it() {
     // each sample's own figures are those that the family's were counted from
     for family in &report.families_left_out {
         let machine = given.iter().zip(&report.left_out).filter(|(s, _)| s.family == family.family && s.machine);
-        let p: Vec<f64> = machine.map(|(_, left_out)| left_out.unwrap().p_value).collect();
+        let p: Vec<f64> = machine.map(|(_, left_out)| left_out.as_ref().unwrap().p_value).collect();
         assert_eq!(family.machine_flagged_05, Some(share(&p, 0.05)), "{}", family.family);
     }
     let fresh = &samples(2, 40)[1];
@@ -133,6 +133,22 @@ fn no_data_set_and_no_length_outweighs_the_others() {
     assert!((big / total(&|s, _| !s.machine) - 0.5).abs() < 0.05, "capped at twice the median family: 200 of 400, found {big}");
 }
 
+/// People's texts of data sets without machine texts count at most as much as those of data sets with, and less if they are few.
+#[test]
+fn what_machine_texts_are_about_is_not_learnt_from_people_elsewhere() {
+    let mut random = Random(5);
+    let mut share = |elsewhere: u64| {
+        let mut all: Vec<Sample> = (0..300).map(|i| sample(&mut random, i, i % 3 == 0, 0)).collect();
+        all.extend((0..elsewhere).map(|i| sample(&mut random, 1000 + i, false, 1)));
+        let refs: Vec<&Sample> = all.iter().collect();
+        let found = weights(&refs, &vec![0; refs.len()]);
+        let of = |family: &str| refs.iter().zip(&found).filter(|(s, _)| !s.machine && s.family == family).map(|(_, w)| w).sum::<f64>();
+        of("set1") / of("set0")
+    };
+    let (many, few) = (share(1000), share(50));
+    assert!((many - 1.).abs() < 1e-9 && (few - 0.25).abs() < 1e-9, "{many} {few}");
+}
+
 #[test]
 fn bins_join_until_each_holds_enough() {
     let lengths: Vec<usize> = (0..100).map(|i| 8 + i).collect();
@@ -144,7 +160,7 @@ fn bins_join_until_each_holds_enough() {
 #[test]
 fn bins_are_chosen_by_token_count() {
     let bin = |from| Bin::new(from, vec![0.; 30], Vec::new(), None);
-    let calibration = Calibration { bins: vec![bin(8), bin(32)], ..Calibration::for_fake() };
+    let calibration = Calibration { bins: vec![bin(8), bin(32)], kinds: Vec::new(), ..Calibration::for_fake() };
     assert!(calibration.bin(7).is_none() && calibration.rate_upper_bound(7, 0.05).is_none());
     assert_eq!([8, 31, 32, 9999].map(|t| calibration.bin(t).unwrap().from_tokens), [8, 8, 32, 32]);
     assert!(calibration.rate_upper_bound(8, 0.05).unwrap() > 0.05);
@@ -257,7 +273,9 @@ proptest! {
     /// Foreign bytes never panic, cut or changed anywhere.
     #[test]
     fn any_bytes_give_an_answer(cut in 0usize..2000, at in 0usize..2000, byte in any::<u8>()) {
-        let small = Calibration { bins: vec![Bin::new(8, vec![-1., 0., 1.], Vec::new(), None)], ..Calibration::for_fake() };
+        let bins = vec![Bin::new(8, vec![-1., 0., 1.], Vec::new(), None)];
+        let kinds = vec![Kind { bins: bins.clone(), ..Calibration::for_fake().kinds[0].clone() }];
+        let small = Calibration { bins, kinds, ..Calibration::for_fake() };
         let mut bytes = serde_json::to_vec(&small).unwrap();
         if let Some(b) = bytes.get_mut(at) { *b = byte; }
         bytes.truncate(cut);

@@ -1,7 +1,7 @@
 //! How much each sample counts in the fit, and which fold sees it.
 
 use super::fit::Sample;
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 /// No family counts for more than this many times the median family of its class.
 const FAMILY_CAP: f64 = 2.;
@@ -9,7 +9,8 @@ const FAMILY_CAP: f64 = 2.;
 /// One weight per sample, adding up to 1. `bins` holds each sample's length bin.
 ///
 /// In this order: a human document that occurs k times counts 1/k each time; a family's total is capped at twice the median family of
-/// its class; in each length bin both classes get 2hm/(h + m), the effective size of comparing h human with m machine documents, so that
+/// its class; the human documents of families without machine texts count together at most as much as those of families with, so that
+/// what machine texts are about does not pass for how machines write; in each length bin both classes get 2hm/(h + m), the effective size of comparing h human with m machine documents, so that
 /// length gives no class away and a bin without one class counts nothing.
 pub(super) fn weights(samples: &[&Sample], bins: &[usize]) -> Vec<f64> {
     let mut repeats: HashMap<u64, f64> = HashMap::new();
@@ -22,6 +23,15 @@ pub(super) fn weights(samples: &[&Sample], bins: &[usize]) -> Vec<f64> {
     let caps: HashMap<bool, f64> = [false, true].map(|machine| (machine, FAMILY_CAP * median(&families, machine))).into();
     for (w, s) in out.iter_mut().zip(samples) {
         *w *= (caps[&s.machine] / families[&(s.machine, s.family.as_str())]).min(1.);
+    }
+
+    let paired: HashSet<&str> = samples.iter().filter(|s| s.machine).map(|s| s.family.as_str()).collect();
+    let beside = |s: &Sample| paired.contains(s.family.as_str());
+    let people = totals(samples.iter().map(|s| (s.machine, beside(s))), &out);
+    let of = |beside: bool| people.get(&(false, beside)).copied().unwrap_or(0.);
+    if of(true) > 0. {
+        let elsewhere = out.iter_mut().zip(samples).filter(|(_, s)| !s.machine && !beside(s));
+        elsewhere.for_each(|(w, _)| *w *= (of(true) / of(false)).min(1.));
     }
 
     let sides = totals(samples.iter().zip(bins).map(|(s, &bin)| (s.machine, bin)), &out);

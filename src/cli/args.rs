@@ -1,6 +1,7 @@
 //! What can be typed: flags, their environment twins and their help. Knows no meaning: settings stay text until all layers are merged.
 
 use super::attack::Names;
+use crate::calibration::KindOf;
 use clap::{ArgAction, Args, Parser, Subcommand, ValueHint, builder::BoolishValueParser};
 use std::path::PathBuf;
 
@@ -250,6 +251,13 @@ pub(super) struct Calibrate {
     /// For makers of a model with branches. DIR/folds.json says of each text which fold held it out; models/README.md has its form.
     #[arg(long, value_name = "DIR", env = "HIGHWATER_FOLDS", hide_env = true, hide_short_help = true, value_hint = ValueHint::DirPath)]
     pub(super) folds: Option<PathBuf>,
+    /// A kind of machine text that gets a score of its own, for streams: its name, and the files of --machine that hold it, without endings
+    ///
+    /// Floods are mostly of one kind, and the score made for it finds them sooner. Verdicts on single texts do not look at it.
+    /// Give it up to three times.
+    #[arg(long = "kind", value_name = "NAME=FILE[,FILE…]", value_parser = kind_of, value_delimiter = ';', env = "HIGHWATER_KIND", hide_env = true)]
+    #[arg(requires = "machine", hide_short_help = true)]
+    pub(super) kinds: Vec<KindOf>,
     /// Its name in answers [default: the file's name without its ending]
     #[arg(long, alias = "name", value_name = "NAME", env = "HIGHWATER_PROFILE", hide_env = true)]
     pub(super) profile: Option<String>,
@@ -267,6 +275,20 @@ pub(super) struct Calibrate {
     /// Write what the fit can do here, as a page
     #[arg(long, value_name = "FILE", env = "HIGHWATER_REPORT", hide_env = true, value_hint = ValueHint::FilePath, requires = "machine")]
     pub(super) report: Option<PathBuf>,
+}
+
+/// `base-model=gpt2,opt`: the kind and its data sets.
+fn kind_of(s: &str) -> Result<KindOf, String> {
+    let plain = |c: char| c.is_ascii_alphanumeric() || "-_.".contains(c);
+    let parsed = s
+        .split_once('=')
+        .map(|(name, families)| KindOf { name: name.to_owned(), families: families.split(',').map(str::to_owned).collect() });
+    let sound = |kind: &KindOf| {
+        (1..=40).contains(&kind.name.len()) && kind.name.chars().all(plain) && kind.families.iter().all(|family| !family.is_empty())
+    };
+    parsed.filter(sound).ok_or_else(|| {
+        format!("`{s}` is no kind such as base-model=gpt2,opt: a name of up to 40 letters, digits and -_. and the files of --machine without endings")
+    })
 }
 
 /// Make attacked copies of texts, to see what a detector withstands

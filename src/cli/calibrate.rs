@@ -16,13 +16,14 @@ use crate::{
     batch::{Progress, Watch},
     calibration::Sample,
     detector::Detector,
+    stats::MOST_KINDS,
     text::{self, Document, group},
     verdict::AbstainReason,
 };
 use clap::ArgMatches;
 use serde::Deserialize;
 use std::{
-    collections::{BTreeMap, HashMap},
+    collections::{BTreeMap, HashMap, HashSet},
     fs::File,
     io::{self, BufRead, BufReader, Read, Write},
     path::{Path, PathBuf},
@@ -43,6 +44,7 @@ pub(super) fn run(args: &Calibrate, common: &Common, matches: &ArgMatches) -> an
         setup.calibration = (base != "embedded").then(|| base.into());
     }
     let total = files(args)?;
+    kinds(args)?;
     let folds = args.folds.as_deref().map(Folds::read).transpose()?;
     let detector = join::uncalibrated(&setup)?;
     let info = detector.model().clone();
@@ -71,7 +73,7 @@ pub(super) fn run(args: &Calibrate, common: &Common, matches: &ArgMatches) -> an
     if chatty() {
         writeln!(io::stderr(), "{} texts scored; fitting", samples.len())?;
     }
-    let made = join::fit(&samples, &setup, &info, &name)?;
+    let made = join::fit(&samples, &setup, &info, (&name, &args.kinds))?;
     if let Some(path) = &args.scored {
         evaluate::write(path, |out| made.write_scored(&samples, &setup, out))?;
     }
@@ -89,6 +91,28 @@ pub(super) fn run(args: &Calibrate, common: &Common, matches: &ArgMatches) -> an
 fn files(args: &Calibrate) -> anyhow::Result<u64> {
     let outputs = [&args.output].into_iter().chain(&args.scored).chain(&args.json).chain(&args.report);
     bytes(args.human.iter().chain(&args.machine), outputs)
+}
+
+/// Refuses a kind that is named twice, or of a data set that is not given.
+fn kinds(args: &Calibrate) -> Result<(), Refused> {
+    let given: HashSet<String> = args.machine.iter().map(|path| family(path)).collect();
+    let mut faults = Vec::new();
+    for (i, kind) in args.kinds.iter().enumerate() {
+        if args.kinds[..i].iter().any(|other| other.name == kind.name) {
+            faults.push(format!("--kind {} is given twice; name all its data sets in one", kind.name));
+        }
+        let absent = kind.families.iter().filter(|family| !given.contains(*family));
+        faults.extend(absent.map(|family| format!("--kind {} names {family}, but no file of --machine has this name", kind.name)));
+    }
+    if args.kinds.len() > MOST_KINDS {
+        faults.push(format!("{} kinds are given, at most {MOST_KINDS} are taken", args.kinds.len()));
+    }
+    refuse(&faults)
+}
+
+/// The data set of a file: its name without folder and ending.
+fn family(path: &Path) -> String {
+    path.file_stem().unwrap_or_default().to_string_lossy().into_owned()
 }
 
 /// Bytes of all inputs; every file that cannot be read or written is told, before the work and not after it.
@@ -209,7 +233,7 @@ impl Reading {
 
     fn file(&mut self, path: &Path, machine: bool) -> anyhow::Result<()> {
         let unreadable = |error: io::Error| Refused(format!("cannot read {}: {error}", path.display()));
-        let family = path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
+        let family = family(path);
         let mut lines = BufReader::new(File::open(path).map_err(unreadable)?);
         let mut rows = Vec::with_capacity(CHUNK);
         let mut line = Vec::new();

@@ -2,7 +2,7 @@
 
 use super::{Refused, settings::Setup};
 use crate::{
-    calibration::{Calibration, FamilyQuality, FitOptions, FitReport, Quality, SUFFICIENT, Sample},
+    calibration::{Calibration, FamilyQuality, FitOptions, FitReport, KindOf, Quality, SUFFICIENT, Sample},
     detector::Detector,
     model::{self, ModelInfo, ModelSource},
     report::{Axis, Bar, Bars, Page},
@@ -78,12 +78,12 @@ pub(super) struct Made {
 }
 
 /// Fits a score and its reference; without machine texts, keeps the present score and reads it against these human texts.
-pub(super) fn fit(samples: &[Sample], setup: &Setup, info: &ModelInfo, name: &str) -> anyhow::Result<Made> {
+pub(super) fn fit(samples: &[Sample], setup: &Setup, info: &ModelInfo, (name, kinds): (&str, &[KindOf])) -> anyhow::Result<Made> {
     let refused = |error: crate::calibration::FitError| Refused(error.to_string());
     let now = Timestamp::now();
     if samples.iter().any(|sample| sample.machine) {
         let normalize = setup.detector.normalize;
-        let options = FitOptions { normalize, ..FitOptions::new(name, &info.name, &info.hash, now) };
+        let options = FitOptions { normalize, kinds: kinds.to_vec(), ..FitOptions::new(name, &info.name, &info.hash, now) };
         let (calibration, report) = Calibration::fit(samples, &options).map_err(refused)?;
         return Ok(Made { calibration, report: Some(report) });
     }
@@ -153,7 +153,7 @@ impl Made {
             return Err(Refused("a profile is fitted to one community: there is nothing to leave out, and so no --scored".into()).into());
         };
         for (sample, left_out) in samples.iter().zip(&report.left_out) {
-            let p_value = left_out.map(|l| l.p_value);
+            let p_value = left_out.as_ref().map(|l| l.p_value);
             let row = json!({
                 "family": sample.family,
                 "label": if sample.machine { "machine" } else { "human" },
@@ -164,8 +164,9 @@ impl Made {
                 "line_breaks": sample.line_breaks,
                 "group": sample.group,
                 "tokens": sample.tokens,
-                "score": left_out.map(|l| l.score),
+                "score": left_out.as_ref().map(|l| l.score),
                 "p_value": p_value,
+                "kind_p_values": left_out.as_ref().map(|l| &l.kinds),
                 "flagged": p_value.is_some_and(|p| p <= setup.detector.policy.fpr),
                 "calibration": self.calibration.name,
                 "statistics": sample.statistics,
@@ -248,6 +249,7 @@ pub(super) fn provenance(calibration: &Calibration) -> anyhow::Result<Value> {
         "model_hash": calibration.model_hash(),
         "normalize": calibration.normalize,
         "created": calibration.created,
+        "kinds": calibration.kinds().iter().map(|kind| json!({ "name": kind.name, "families": kind.families })).collect::<Vec<_>>(),
         "sources": serde_json::to_value(&calibration.sources)?,
         "lengths": lengths,
     }))

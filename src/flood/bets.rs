@@ -1,77 +1,204 @@
 //! The bets of all streams, computed once: by which factor each piece of evidence grows after a p-value of each cell, in each length bin.
 //!
 //! Bets look at the length before the p-value is known: little is staked on short texts, where machine texts hardly differ.
+//!
+//! A calibration whose machine texts are of several kinds has a score for each beside the pooled one. Each bet looks at the p-value of one
+//! score, its view, and has mean at most 1 by the bound of that p-value alone; what is compared with a threshold is the mean over all bets, so
+//! that views may depend on one another in any way. A flood is of one kind, mostly: the score made for it finds what is lost in the pooled one.
 
 use super::{
     Settings,
-    reference::{Bounds, CELLS, LEVELS, PerLevel, Reference, unknown_detection},
+    reference::{Bounds, CELLS, LEVELS, PerLevel, Reference, detected, unknown_detection},
 };
-use crate::stats::{self, factors, likelihood_gains};
+use crate::{
+    stats::{self, BinRates, MOST_KINDS, factors, likelihood_gains, mean_upper_bound, reference_shapes},
+    verdict::Assessment,
+};
+use std::ops::Range;
 
-/// Bets that are mixed with equal weights.
-pub(super) const BETS: usize = 8;
-/// Shares of machine text that the bets are made for: a geometric grid.
-const SHARES: [f64; BETS / 2] = [0.9, 0.35, 0.12, 0.04];
+/// Bets that are mixed with equal weights; every view has as many.
+pub(super) const BETS: usize = 12;
+/// Bets that the e-process goes by.
+pub(super) const KEPT: usize = 4;
+/// Views at most: the pooled score, and that of each kind.
+pub(super) const VIEWS: usize = 1 + MOST_KINDS;
+/// Places of the bets that the e-process goes by, by the number of views: of each view, and of those on middling shares first.
+const KEPT_AT: [[usize; KEPT]; VIEWS] = [[1, 3, 7, 9], [1, 3, 7, 9], [1, 2, 5, 9], [1, 4, 7, 10]];
+/// A bet on at least this share of machine text is a fast one.
+const FAST: f64 = 0.25;
+/// How far from the expected human rates towards their upper bounds bets place the people they bet against: on the way they lose little if
+/// the rates are as expected, and need not be made much smaller for the bound.
+const CAUTION: f64 = 0.55;
 
 /// Factors for one cell of one bin.
 pub(super) type Factors = [f32; BETS];
+/// Those of the bets that the e-process goes by.
+pub(super) type Kept = [f32; KEPT];
+
+/// Where the evidence of one document lies: its length bin, and the cell of its p-value by each score.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Place {
+    pub(super) bin: usize,
+    /// [`NOWHERE`] for a score that gave no p-value.
+    cells: [u8; VIEWS],
+}
+
+/// The cell of a p-value that is not there.
+const NOWHERE: u8 = u8::MAX;
+
+impl Place {
+    /// The cell by the pooled score.
+    pub(super) fn cell(self) -> usize {
+        self.cells[0].into()
+    }
+
+    /// Whether p is at most 0.05 by the score of this view.
+    pub(super) fn is_low(self, view: u8) -> bool {
+        self.cells[usize::from(view)] <= 1
+    }
+}
+
+/// The bets on the p-values of one score.
+#[derive(Debug)]
+struct View {
+    /// Its bets' factors, by bin and cell; 1 in the places of other views' bets.
+    forward: Vec<[Factors; CELLS]>,
+    /// Logarithms of the factors against "the flood goes on".
+    back: Vec<[f64; CELLS]>,
+    /// The places of its bets.
+    bets: Range<usize>,
+}
 
 /// Everything that follows from the settings and the reference.
 #[derive(Debug)]
 pub(super) struct Bets {
     reference: Reference,
-    /// Bounds for evidence: all levels of a bin hold together with the confidence of the settings.
+    /// Bounds of the rates by the pooled score: all of a bin hold together with the confidence of the settings.
     pub(super) bounds: Vec<Bounds>,
     /// Bounds for share intervals: the four that an interval takes fail together with probability at most alpha / 2.
     pub(super) share_bounds: Vec<Bounds>,
-    forward: Vec<[Factors; CELLS]>,
-    /// Logarithms of the factors against "the flood goes on".
-    back: Vec<[f64; CELLS]>,
+    views: Vec<View>,
+    /// Weights of the bets on large shares, with the sum 1.
+    fast: Factors,
 }
 
 impl Bets {
     pub(super) fn new(settings: &Settings, reference: Reference) -> Self {
-        let bounds_at = |each: f64| reference.bins().iter().map(|bin| Bounds::of(bin, each)).collect::<Vec<_>>();
-        let bounds = bounds_at(1. - (1. - settings.confidence) / LEVELS.len() as f64);
-        let share_bounds = bounds_at(1. - settings.alpha / 8.);
-        let forward = bounds.iter().map(|b| forward(b, settings.base_share)).collect();
-        let back = bounds.iter().zip(reference.bins()).map(|(b, bin)| back(b, bin.machine > 0, settings)).collect();
-        Self { reference, bounds, share_bounds, forward, back }
+        let views = reference.views();
+        let bounds_at = |view, each| reference.bins().iter().map(|bin| Bounds::of(bin, view, each)).collect::<Vec<_>>();
+        // half of the error for human rates, half for machine rates
+        let each = 1. - error(settings, views) / (2 * LEVELS.len()) as f64;
+        let view = |view: usize| {
+            let own = BETS / views;
+            let (bounds, bets) = (bounds_at(view, each), view * own..(view + 1) * own);
+            let bins = || reference.bins().iter().zip(&bounds).map(|(bin, b)| (bin, b, detected(bin, view).texts > 0));
+            let bet = |(bin, b, known): (&BinRates, &Bounds, bool)| {
+                // a kind that has hardly any texts of this length: its score was made from others
+                if view > 0 && !known { [[1.; BETS]; CELLS] } else { forward((bin, b), settings, (views, &bets)) }
+            };
+            View { forward: bins().map(bet).collect(), back: bins().map(|(_, b, known)| back(b, known, settings)).collect(), bets }
+        };
+        let (bounds, share_bounds) = (bounds_at(0, each), bounds_at(0, 1. - settings.alpha / 8.));
+        let fast = shares(views).iter().cycle().map(|&share| share >= FAST);
+        let count = fast.clone().take(BETS).filter(|fast| *fast).count() as f32;
+        let mut weights = fast.map(|fast| f32::from(u8::from(fast)) / count);
+        let fast = std::array::from_fn(|_| weights.next().unwrap_or(0.));
+        Self { views: (0..views).map(view).collect(), reference, bounds, share_bounds, fast }
     }
 
     pub(super) fn reference(&self) -> &Reference {
         &self.reference
     }
 
-    /// Bin and cell of a document; `None` where it carries no evidence.
-    pub(super) fn place(&self, tokens: usize, p_value: Option<f64>) -> Option<(usize, usize)> {
-        let p = p_value.filter(|p| (0. ..=1.).contains(p))?;
-        Some((self.reference.bin(tokens)?, stats::cell(&LEVELS, p)))
+    /// Where a document lies; `None` where it carries no evidence.
+    pub(super) fn place(&self, assessment: &Assessment) -> Option<Place> {
+        let cell = |p: f64| (0. ..=1.).contains(&p).then(|| stats::cell(&LEVELS, p) as u8);
+        let mut cells = [NOWHERE; VIEWS];
+        cells[0] = assessment.p_value.and_then(cell)?;
+        for (place, kind) in cells[1..].iter_mut().zip(self.reference.kinds()) {
+            *place = assessment.kind_p_values.get(kind).copied().and_then(cell).unwrap_or(NOWHERE);
+        }
+        Some(Place { bin: self.reference.bin(assessment.tokens)?, cells })
     }
 
-    pub(super) fn forward(&self, (bin, cell): (usize, usize)) -> &Factors {
-        &self.forward[bin][cell]
+    pub(super) fn forward(&self, place: Place) -> Factors {
+        let mut all = self.views[0].forward[place.bin][place.cell()];
+        for (view, &cell) in self.views.iter().zip(&place.cells).skip(1) {
+            if let Some(factors) = view.forward[place.bin].get(usize::from(cell)) {
+                all.iter_mut().zip(factors).for_each(|(all, factor)| *all *= factor);
+            }
+        }
+        all
     }
 
-    pub(super) fn back(&self, (bin, cell): (usize, usize)) -> f64 {
-        self.back[bin][cell]
+    /// The factors that the e-process goes by.
+    pub(super) fn kept(&self, factors: &Factors) -> Kept {
+        KEPT_AT[self.views.len() - 1].map(|place| factors[place])
+    }
+
+    /// Logarithm of the factor against "the flood goes on", by the score of the view that found it.
+    pub(super) fn back(&self, place: Place, view: u8) -> f64 {
+        let view = usize::from(view);
+        self.views[view].back[place.bin].get(usize::from(place.cells[view])).copied().unwrap_or(0.)
+    }
+
+    /// The view whose bets have won most.
+    pub(super) fn loudest(&self, won: &Factors) -> u8 {
+        let sum = |view: &View| won[view.bets.clone()].iter().sum::<f32>();
+        let loudest = self.views.iter().map(sum).enumerate().max_by(|a, b| a.1.total_cmp(&b.1));
+        loudest.map_or(0, |(view, _)| view as u8)
+    }
+
+    /// The mean of the bets on large shares.
+    pub(super) fn fast(&self, won: &Factors) -> f64 {
+        won.iter().zip(&self.fast).map(|(&won, &weight)| f64::from(won) * f64::from(weight)).sum()
     }
 }
 
-/// Bets against "at most the base share": P(p <= q) <= (1 - pi0) q+ + pi0 beta+ (STATISTICS 4).
+/// Shares of machine text that the bets of one view are made for, with so many views; again and again where there are more bets.
+fn shares(views: usize) -> &'static [f64] {
+    match views {
+        1 | 2 => &[0.9, 0.5, 0.25, 0.12, 0.06, 0.03],
+        3 => &[0.9, 0.35, 0.12, 0.04],
+        _ => &[0.9, 0.3, 0.1],
+    }
+}
+
+/// With how much probability, over the reference sets, the bound may fail that one direction of bets rests on: all hold together with the
+/// confidence of the settings.
+fn error(settings: &Settings, views: usize) -> f64 {
+    (1. - settings.confidence) / views.max(2) as f64
+}
+
+/// Bets against "at most the base share", in one bin by the score of one view (STATISTICS 4).
 ///
-/// Half of them expect machine texts like those of the reference, half ones that are found as often as sqrt(q): the reference's generators
-/// are not the flood's. Each is the likelihood ratio for its share. STATISTICS 4 mixes levels as bets of their own; here one bet uses all
-/// levels at once, as `stats::factors` allows, which needs a quarter of the memory and finds a flood sooner.
-fn forward(b: &Bounds, base: f64) -> [Factors; CELLS] {
-    let null = Bounds::mixed(&b.human_high, &b.machine_high, base);
-    let today = Bounds::mixed(&b.human, &b.machine, base);
+/// A direction is the likelihood ratio E of the cells, of machine texts against people, made smaller until its mean under the null is at most 1
+/// by the reference (`stats::mean_upper_bound`). The likelihood ratio of a share s is 1 - s + s E, which keeps the mean at most 1: so one bound
+/// holds for the bets on all shares. STATISTICS 4 mixes levels as bets of their own; here one bet uses all levels at once, which needs a
+/// quarter of the memory and finds a flood sooner. Where there are kinds each view has one direction, its machine texts; the pooled score
+/// alone has another for texts that are found as often as sqrt(q): the reference's generators are not the flood's.
+fn forward((bin, b): (&BinRates, &Bounds), settings: &Settings, (views, bets): (usize, &Range<usize>)) -> [Factors; CELLS] {
+    let base = settings.base_share;
+    let people: PerLevel = std::array::from_fn(|j| b.human[j] + CAUTION * (b.human_high[j] - b.human[j]));
+    let null = Bounds::mixed(&people, &b.machine, base);
+    let shapes = reference_shapes(bin.human, &LEVELS, bin.few_shot);
+    let error = error(settings, views);
     let mut all = [[1f32; BETS]; CELLS];
-    let expected = [b.machine, unknown_detection()];
-    for (i, (machine, share)) in expected.iter().flat_map(|m| SHARES.map(|s| (*m, s))).enumerate() {
-        let flood: PerLevel = std::array::from_fn(|j| (1. - share) * today[j] + share * machine[j].max(today[j]));
-        for (cell, factor) in factors(&likelihood_gains(&flood, &null, true), &null).into_iter().enumerate() {
-            all[cell][i] = rounded_down(factor);
+    let mut places = bets.clone();
+    for machine in [b.machine, unknown_detection()].iter().take(if views == 1 { 2 } else { 1 }) {
+        let machine: PerLevel = std::array::from_fn(|j| machine[j].max(null[j]));
+        let gains = likelihood_gains(&machine, &null, true);
+        let human_mean = |error: f64| mean_upper_bound(&shapes, &gains, 1. - error);
+        let mean = if base > 0. {
+            let tolerated = gains[CELLS - 1] / factors(&gains, &b.machine_high)[CELLS - 1];
+            (1. - base) * human_mean(error / 2.) + base * tolerated
+        } else {
+            human_mean(error)
+        };
+        for (share, bet) in shares(views).iter().zip(&mut places) {
+            for (cell, gain) in gains.iter().enumerate() {
+                all[cell][bet] = rounded_down(1. - share + share * gain / mean);
+            }
         }
     }
     all
@@ -106,4 +233,49 @@ pub(super) fn averaged(bounds: &[Bounds], documents: &[u16]) -> Bounds {
 pub(super) fn cell_probabilities(cumulative: &PerLevel) -> [f64; CELLS] {
     let mut cells = stats::cells(cumulative);
     std::array::from_fn(|_| cells.next().unwrap_or(0.))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::stats::{BinRates, Detected, random::Random};
+
+    /// A reference of one bin with so many kinds, each found more often than the one before.
+    fn reference(human: usize, kinds: usize) -> Reference {
+        let machine = |n: usize| Detected { texts: 500, at: vec![20 + 40 * n, 60 + 60 * n, 150 + 80 * n, 260 + 60 * n] };
+        let kinds = (1..=kinds).map(|n| (format!("kind {n}"), machine(n))).collect();
+        Reference::new(vec![BinRates { from_tokens: 8, human, few_shot: false, machine: machine(0), kinds }]).unwrap()
+    }
+
+    /// A human rate of {p <= level} at each level, drawn from what a reference set of `n` scores leaves open: order statistics of uniforms.
+    fn rates(random: &mut Random, n: usize) -> PerLevel {
+        let mut uniforms: Vec<f64> = (0..n).map(|_| random.uniform()).collect();
+        uniforms.sort_unstable_by(f64::total_cmp);
+        LEVELS.map(|q| uniforms[(q * (n + 1) as f64) as usize - 1])
+    }
+
+    /// All bets of a view have a mean of at most 1 together, with the error that each direction is given and not with much less.
+    #[test]
+    fn bets_have_a_mean_of_at_most_1_with_the_confidence_that_is_promised() {
+        let (human, draws) = (300, 20_000);
+        for kinds in 0..VIEWS {
+            let bets = Bets::new(&Settings::default(), reference(human, kinds));
+            let mut random = Random(5);
+            let drawn: Vec<[f64; CELLS]> = (0..draws).map(|_| cell_probabilities(&rates(&mut random, human))).collect();
+            let mut betting = [0; BETS];
+            for (view, own) in bets.views.iter().enumerate() {
+                let rows = own.forward[0];
+                let mean = |p: &[f64; CELLS], bet: usize| (0..CELLS).map(|cell| p[cell] * f64::from(rows[cell][bet])).sum::<f64>();
+                (0..BETS).for_each(|bet| betting[bet] += usize::from(rows.iter().any(|row| row[bet] != 1.)));
+                assert!((0..BETS).all(|bet| own.bets.contains(&bet) == rows.iter().any(|row| row[bet] != 1.)), "view {view}");
+                let above = drawn.iter().filter(|p| own.bets.clone().any(|bet| mean(p, bet) > 1. + 1e-9)).count();
+                let promised = (1. - Settings::default().confidence) * draws as f64 / if kinds == 0 { 1. } else { (kinds + 1) as f64 };
+                let noise = 4. * promised.sqrt();
+                println!("{kinds} kinds, view {view}: above 1 in {above} of {draws}, promised {promised}");
+                assert!((above as f64) < promised + noise, "{kinds} kinds, view {view}: {above} of {draws}, promised {promised}");
+                assert!(above as f64 > 0.6 * promised - noise, "{kinds} kinds, view {view}: {above} of {draws} waste {promised}");
+            }
+            assert_eq!(betting, [1; BETS], "each bet looks at one score");
+        }
+    }
 }

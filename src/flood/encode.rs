@@ -4,7 +4,7 @@
 
 use super::{
     SettingsError,
-    bets::BETS,
+    bets::{BETS, KEPT, VIEWS},
     lists::Counters,
     reference::{CELLS, MAX_BINS, Reference},
     stream::{Flags, MOST, Stream, WINDOW, Window},
@@ -13,7 +13,7 @@ use super::{
 use crate::text::StreamKey;
 
 /// First byte of both; a change of either layout, of the bets or of their order takes a new one.
-const VERSION: u8 = 1;
+const VERSION: u8 = 2;
 
 /// Why saved state cannot be used.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
@@ -83,7 +83,7 @@ impl MonitorBytes {
 /// A stream as bytes, without its name.
 pub(super) fn stream(s: &Stream) -> Vec<u8> {
     let flags = [s.flags.flood, s.flags.mismatch].iter().rev().fold(0u8, |bits, &flag| bits << 1 | u8::from(flag));
-    let mut out = vec![VERSION, flags];
+    let mut out = vec![VERSION, flags, s.found_by];
     out.extend(s.clearings.to_le_bytes());
     out.extend(s.late.to_le_bytes());
     out.extend([s.documents, s.flagged, s.scored].iter().flat_map(|n| n.to_le_bytes()));
@@ -96,24 +96,26 @@ pub(super) fn stream(s: &Stream) -> Vec<u8> {
     out
 }
 
-/// A stream from its bytes, with every number checked against what can be; `bins` is the number of length bins.
-pub(super) fn parse_stream(name: StreamKey, bytes: &[u8], bins: usize) -> Result<Stream, RestoreError> {
-    fields(&name, bytes, bins).map_err(|fault| RestoreError::Bytes { what: format!("the stream {:?}", name.as_str()), fault })
+/// A stream from its bytes, with every number checked against what can be with this reference.
+pub(super) fn parse_stream(name: StreamKey, bytes: &[u8], reference: &Reference) -> Result<Stream, RestoreError> {
+    fields(&name, bytes, (reference.bins().len(), reference.views()))
+        .map_err(|fault| RestoreError::Bytes { what: format!("the stream {:?}", name.as_str()), fault })
 }
 
-fn fields(name: &StreamKey, bytes: &[u8], bins: usize) -> Result<Stream, &'static str> {
+fn fields(name: &StreamKey, bytes: &[u8], (bins, views): (usize, usize)) -> Result<Stream, &'static str> {
     let mut reader = Reader { rest: bytes };
     reader.version()?;
-    let [flags] = reader.take()?;
+    let [flags, found_by] = reader.take()?;
     let clearings = u16::from_le_bytes(reader.take()?);
     let late = u32::from_le_bytes(reader.take()?);
     let [documents, flagged, scored] = reader.many(u64::from_le_bytes)?;
     let [newest, since] = reader.many(i64::from_le_bytes)?;
     let [back, surge, gap_lately, gap_usually] = reader.many(f32::from_le_bytes)?;
-    let [sr, wealth] = [reader.many::<4, f32, BETS>(f32::from_le_bytes)?, reader.many(f32::from_le_bytes)?];
+    let sr = reader.many::<4, f32, BETS>(f32::from_le_bytes)?;
+    let wealth = reader.many::<4, f32, KEPT>(f32::from_le_bytes)?;
     let [older, younger] = [reader.window(bins)?, reader.window(bins)?];
     reader.end()?;
-    if flags > 3 {
+    if flags > 3 || usize::from(found_by) >= views {
         return Err("an unknown flag is set");
     }
     if [newest, since].iter().any(|&t| jiff::Timestamp::from_microsecond(t).is_err()) {
@@ -146,6 +148,7 @@ fn fields(name: &StreamKey, bytes: &[u8], bins: usize) -> Result<Stream, &'stati
         late,
         clearings,
         flags,
+        found_by,
         older,
         younger,
     })
@@ -156,8 +159,10 @@ pub(super) fn fingerprint(reference: &Reference, settings: &[f64]) -> u64 {
     let mut bytes = vec![VERSION];
     bytes.extend(settings.iter().flat_map(|x| x.to_bits().to_le_bytes()));
     for bin in reference.bins() {
-        let counts = [bin.from_tokens, bin.human, usize::from(bin.few_shot), bin.machine].into_iter().chain(bin.detected.iter().copied());
-        bytes.extend(counts.flat_map(|n| (n as u64).to_le_bytes()));
+        let counts = [bin.from_tokens, bin.human, usize::from(bin.few_shot), bin.kinds.len()];
+        let found = [&bin.machine].into_iter().chain(bin.kinds.values()).flat_map(|found| std::iter::once(&found.texts).chain(&found.at));
+        let counts = counts.iter().chain(found);
+        bytes.extend(counts.flat_map(|&n| (n as u64).to_le_bytes()));
     }
     hash64(0, &bytes)
 }
@@ -212,7 +217,7 @@ pub fn parse_any(bytes: &[u8]) {
     if let Ok(monitor) = MonitorBytes::parse(bytes) {
         assert_eq!(monitor.encode(), bytes);
     }
-    if let Ok(parsed) = parse_stream(StreamKey::whole(), bytes, MAX_BINS) {
+    if let Ok(parsed) = fields(&StreamKey::whole(), bytes, (MAX_BINS, VIEWS)) {
         assert_eq!(stream(&parsed), bytes);
     }
 }

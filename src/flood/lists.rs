@@ -148,7 +148,7 @@ impl Monitor {
         let keys = saved.keys.into_iter();
         monitor.table.reserve(keys.size_hint().1.unwrap_or(0));
         for (key, bytes) in keys {
-            let stream = encode::parse_stream(key, &bytes, monitor.bets.reference().bins().len())?;
+            let stream = encode::parse_stream(key, &bytes, monitor.bets.reference())?;
             match monitor.table.find(stream.name.as_str()) {
                 Some(WHOLE) => *monitor.table.get_mut(WHOLE) = stream,
                 Some(_) => return Err(RestoreError::Twice(stream.name)),

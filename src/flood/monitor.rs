@@ -2,7 +2,7 @@
 
 use super::{
     Alarm, AlarmEvent, AlarmKind, Counters, Rate, Reference, Settings, SettingsError, Severity, State, StreamStatus,
-    bets::Bets,
+    bets::{Bets, Place},
     dedup, judge,
     sameness::{Background, Sight, Watch},
     stream::{Stream, Times},
@@ -13,7 +13,7 @@ use crate::{
     verdict::Assessment,
 };
 use jiff::Timestamp;
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, sync::Arc};
 
 /// The slot of the whole stream.
 pub(super) const WHOLE: u32 = 0;
@@ -42,7 +42,7 @@ const MISMATCH_EVERY: u32 = 64;
 #[derive(Debug)]
 pub struct Monitor {
     pub(super) settings: Settings,
-    pub(super) bets: Bets,
+    pub(super) bets: Arc<Bets>,
     pub(super) table: Table,
     pub(super) seen: dedup::Window,
     pub(super) watches: BTreeMap<u32, Watch>,
@@ -66,8 +66,8 @@ struct Arrival<'a> {
     sight: Sight<'a>,
     times: Times,
     flagged: bool,
-    /// Length bin and cell of the p-value; `None` without evidence.
-    place: Option<(usize, usize)>,
+    /// `None` without evidence.
+    place: Option<Place>,
 }
 
 /// A detector that crossed its threshold; times in microseconds since 1970.
@@ -85,8 +85,18 @@ impl Monitor {
     /// A setting that cannot be meant.
     pub fn new(settings: Settings, reference: Reference) -> Result<Self, SettingsError> {
         settings.check()?;
+        let bets = Arc::new(Bets::new(&settings, reference));
+        Ok(Self::empty(settings, bets))
+    }
+
+    /// Another one that has seen nothing, with the same settings and reference; quick, since the bets are made once.
+    pub fn anew(&self) -> Self {
+        Self::empty(self.settings.clone(), self.bets.clone())
+    }
+
+    fn empty(settings: Settings, bets: Arc<Bets>) -> Self {
         let mut monitor = Self {
-            bets: Bets::new(&settings, reference),
+            bets,
             table: Table::new(settings.max_keys, settings.seed),
             seen: dedup::Window::new(settings.dedup_window),
             watches: BTreeMap::new(),
@@ -103,7 +113,7 @@ impl Monitor {
         };
         // The first in takes slot 0.
         monitor.insert(Stream::new(StreamKey::whole()));
-        Ok(monitor)
+        monitor
     }
 
     /// Counts one document in each of its keys and in the whole stream, and says how each given key stands afterwards, in the order given.
@@ -124,7 +134,7 @@ impl Monitor {
     pub fn count(&mut self, document: &Document, assessment: &Assessment, now: Timestamp) {
         let sight = Sight { text: &document.text, id: document.id.as_deref(), hidden: &assessment.embedding };
         let times = Times::new(document.time, now, self.settings.live);
-        let place = self.bets.place(assessment.tokens, assessment.p_value);
+        let place = self.bets.place(assessment);
         let arrival = Arrival { sight, times, flagged: assessment.flagged, place };
         self.counters.documents += 1;
         self.background.see(sight.hidden);
@@ -198,13 +208,14 @@ impl Monitor {
 
     /// Half-way to an alarm, or near it by bets on small shares.
     fn is_suspicious(&self, slot: u32, level: f64) -> bool {
-        level >= self.half_way && (level >= self.near || self.table.get(slot).fast_sr() >= self.half_way)
+        level >= self.half_way && (level >= self.near || self.table.get(slot).fast_sr(&self.bets) >= self.half_way)
     }
 
     /// Looks closely at a stream while it is suspicious, with room for so many.
-    fn look(&mut self, slot: u32, arrival: Arrival<'_>, place: (usize, usize)) {
+    fn look(&mut self, slot: u32, arrival: Arrival<'_>, place: Place) {
         let stream = self.table.get(slot);
-        let calm = stream.fast_sr() < self.half_way.sqrt() && stream.log_sr() < self.settings.arl.ln() - 3.;
+        let view = stream.view(&self.bets);
+        let calm = stream.fast_sr(&self.bets) < self.half_way.sqrt() && stream.log_sr() < self.settings.arl.ln() - 3.;
         if calm && !stream.flags.flood {
             self.table.get_mut(slot).flags.watched = false;
             self.watches.remove(&slot);
@@ -219,8 +230,7 @@ impl Monitor {
         }
         if let Some(watch) = self.watches.get_mut(&slot) {
             watch.window.add(place);
-            // p at most 0.05.
-            if place.1 <= 1 {
+            if place.is_low(view) {
                 watch.suspect(arrival.sight, &self.background);
             }
         }
@@ -242,7 +252,7 @@ impl Monitor {
     fn raise(&mut self, slot: u32, arrival: Arrival<'_>, level: f64) {
         let since = self.watches.get(&slot).map_or(arrival.times.at, |watch| watch.since);
         self.alarm(slot, Crossing { event: AlarmEvent::Raised, since, at: arrival.times.now, log_sr: level.ln() });
-        self.table.get_mut(slot).raise(arrival.times);
+        self.table.get_mut(slot).raise(arrival.times, &self.bets);
         self.counters.raised += 1;
         self.counters.flooded += 1;
     }

@@ -1,6 +1,6 @@
 //! What the monitor knows of the calibration: plain numbers per length bin, and the bounds that follow from them.
 
-use crate::stats::{self, BinRates};
+use crate::stats::{self, BinRates, Detected, MOST_KINDS};
 
 /// Levels q at which p-values are counted.
 pub const LEVELS: [f64; 4] = [0.01, 0.05, 0.2, 0.5];
@@ -12,7 +12,7 @@ pub(super) const CELLS: usize = LEVELS.len() + 1;
 /// One number for each level.
 pub(super) type PerLevel = [f64; LEVELS.len()];
 
-/// Per length bin: how many human documents the p-values come from, and how often machine texts have small ones.
+/// Per length bin: how many human documents the p-values come from, and how often machine texts have small ones, by each score.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Reference {
     bins: Vec<BinRates>,
@@ -29,7 +29,7 @@ pub enum ReferenceError {
     TooMany(usize),
     /// Numbers that contradict one another.
     #[error(
-        "length bin {0} of the reference: expected ascending lengths, human documents, and counts of detections that rise with the level"
+        "length bin {0} of the reference: expected ascending lengths, human documents, counts of detections that rise with the level, and the same kinds as in the others, at most {MOST_KINDS}"
     )]
     Bin(usize),
 }
@@ -47,9 +47,14 @@ impl Reference {
         if bins.len() > MAX_BINS {
             return Err(ReferenceError::TooMany(bins.len()));
         }
+        let kinds = &bins[0].kinds;
+        let counted = |d: &Detected| d.at.len() == LEVELS.len() && d.at.is_sorted() && d.at.iter().all(|&found| found <= d.texts);
         let fits = |b: &BinRates| {
-            let counted = b.detected.len() == LEVELS.len() && b.detected.is_sorted() && b.detected.iter().all(|&d| d <= b.machine);
-            b.human > 0 && counted
+            b.human > 0
+                && counted(&b.machine)
+                && b.kinds.len() <= MOST_KINDS
+                && b.kinds.keys().eq(kinds.keys())
+                && b.kinds.values().all(counted)
         };
         match bins.iter().enumerate().find(|(i, b)| !fits(b) || (*i > 0 && bins[i - 1].from_tokens >= b.from_tokens)) {
             Some((i, _)) => Err(ReferenceError::Bin(i)),
@@ -60,6 +65,16 @@ impl Reference {
     /// The bins, shortest first.
     pub fn bins(&self) -> &[BinRates] {
         &self.bins
+    }
+
+    /// Scores that p-values come from: the one that gives the verdict, and that of each kind.
+    pub(super) fn views(&self) -> usize {
+        1 + self.kinds().count()
+    }
+
+    /// The kinds' names, in the order of their views.
+    pub(super) fn kinds(&self) -> impl Iterator<Item = &String> {
+        self.bins.iter().take(1).flat_map(|bin| bin.kinds.keys())
     }
 
     /// The place of the bin of a document of `tokens` tokens; `None` below the smallest calibrated length.
@@ -81,17 +96,23 @@ pub(super) struct Bounds {
     pub(super) machine_low: PerLevel,
 }
 
+/// What was found by the score of a view: 0 is the one that gives the verdict.
+pub(super) fn detected(bin: &BinRates, view: usize) -> &Detected {
+    view.checked_sub(1).and_then(|kind| bin.kinds.values().nth(kind)).unwrap_or(&bin.machine)
+}
+
 /// Detection rates where there is no machine reference, to bet with: sqrt(level), an AUROC of 2/3.
 pub(super) fn unknown_detection() -> PerLevel {
     LEVELS.map(f64::sqrt)
 }
 
 impl Bounds {
-    /// Bounds of which each holds with this confidence, over the reference sets of the bin.
+    /// Bounds of which each holds with this confidence, over the reference sets of the bin, by the score of view `view`.
     ///
     /// Without a machine reference nothing bounds the detection rate: it may be anything from that of humans to 1.
-    pub(super) fn of(bin: &BinRates, each: f64) -> Self {
+    pub(super) fn of(bin: &BinRates, view: usize, each: f64) -> Self {
         let n = bin.human;
+        let found = detected(bin, view);
         let (human, human_low, human_high) = match bin.few_shot {
             false => (
                 LEVELS.map(|q| stats::mean_rate(n, q)),
@@ -101,12 +122,12 @@ impl Bounds {
             // such p-values are bounded from one side only
             true => (LEVELS, [0.; LEVELS.len()], LEVELS.map(|q| stats::few_rate_upper_bound(n, q, each))),
         };
-        let unknown = bin.machine == 0;
-        let share = |d: &usize| *d as f64 / bin.machine as f64;
+        let unknown = found.texts == 0;
+        let share = |d: &usize| *d as f64 / found.texts as f64;
         let (mut machine, mut machine_low, mut machine_high) = (unknown_detection(), human_low, [1.; LEVELS.len()]);
-        for (j, d) in bin.detected.iter().enumerate().filter(|_| !unknown) {
+        for (j, d) in found.at.iter().enumerate().filter(|_| !unknown) {
             machine[j] = share(d);
-            (machine_low[j], machine_high[j]) = stats::proportion_interval(*d, bin.machine, 2. * each - 1.);
+            (machine_low[j], machine_high[j]) = stats::proportion_interval(*d, found.texts, 2. * each - 1.);
         }
         Self { human, human_high, human_low, machine, machine_high, machine_low }
     }

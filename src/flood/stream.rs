@@ -4,7 +4,7 @@
 //! an update costs two operations. What would pass [`MOST`] stays there, which only makes evidence smaller.
 
 use super::{
-    bets::{BETS, Bets, Factors},
+    bets::{BETS, Bets, Factors, KEPT, Kept, Place},
     reference::{CELLS, MAX_BINS},
 };
 use crate::{stats, text::StreamKey};
@@ -37,10 +37,10 @@ impl Window {
         self.cells.iter().map(|&c| u32::from(c)).sum()
     }
 
-    pub(super) fn add(&mut self, (bin, cell): (usize, usize)) {
+    pub(super) fn add(&mut self, place: Place) {
         // Twice WINDOW fits; a watch counts on without an end.
-        self.cells[cell] = self.cells[cell].saturating_add(1);
-        self.bins[bin] = self.bins[bin].saturating_add(1);
+        let (cell, bin) = (&mut self.cells[place.cell()], &mut self.bins[place.bin]);
+        (*cell, *bin) = (cell.saturating_add(1), bin.saturating_add(1));
     }
 }
 
@@ -50,8 +50,8 @@ pub(super) struct Stream {
     pub(super) name: StreamKey,
     /// e-SR values, one for each bet; their mean is compared with the average run length.
     pub(super) sr: Factors,
-    /// e-process: what was staked on each onset so far, times its factors, one for each bet.
-    pub(super) wealth: Factors,
+    /// e-process: what was staked on each onset so far, times its factors, one for each bet that it goes by.
+    pub(super) wealth: Kept,
     /// Logarithm of the e-SR against "the flood goes on"; minus infinity while quiet.
     pub(super) back: f32,
     /// Logarithm of the e-SR against "arrivals as usual".
@@ -70,6 +70,8 @@ pub(super) struct Stream {
     pub(super) late: u32,
     pub(super) clearings: u16,
     pub(super) flags: Flags,
+    /// The view whose bets found the flood.
+    pub(super) found_by: u8,
     pub(super) older: Window,
     pub(super) younger: Window,
 }
@@ -113,7 +115,7 @@ impl Stream {
         Self {
             name,
             sr: [0.; BETS],
-            wealth: [0.; BETS],
+            wealth: [0.; KEPT],
             back: f32::NEG_INFINITY,
             surge: f32::NEG_INFINITY,
             gap_lately: 0.,
@@ -126,6 +128,7 @@ impl Stream {
             late: 0,
             clearings: 0,
             flags: Flags::default(),
+            found_by: 0,
             older: Window::default(),
             younger: Window::default(),
         }
@@ -162,18 +165,18 @@ impl Stream {
         self.gap_usually = mean(self.gap_usually, USUALLY);
     }
 
-    /// Counts the evidence of one p-value, its length bin and its cell, and gives the detector in force: the one that clears where it is in a
+    /// Counts the evidence of one document, and gives the detector in force: the one that clears where it is in a
     /// flood, else the one that raises.
-    pub(super) fn weigh(&mut self, place: (usize, usize), bets: &Bets) -> f64 {
+    pub(super) fn weigh(&mut self, place: Place, bets: &Bets) -> f64 {
         self.scored = self.scored.saturating_add(1);
         self.turn_windows(place);
         let factors = bets.forward(place);
         let stake = stats::onset_weight(self.scored) as f32;
-        for (wealth, factor) in self.wealth.iter_mut().zip(factors) {
+        for (wealth, factor) in self.wealth.iter_mut().zip(bets.kept(&factors)) {
             *wealth = (factor * (*wealth + stake)).min(MOST);
         }
         if self.flags.flood {
-            self.back = stats::e_sr(f64::from(self.back), bets.back(place)) as f32;
+            self.back = stats::e_sr(f64::from(self.back), bets.back(place, self.found_by)) as f32;
             return f64::from(self.back).exp();
         }
         for (sr, factor) in self.sr.iter_mut().zip(factors) {
@@ -182,7 +185,7 @@ impl Stream {
         mean(&self.sr)
     }
 
-    fn turn_windows(&mut self, place: (usize, usize)) {
+    fn turn_windows(&mut self, place: Place) {
         if self.older.len() >= 2 * WINDOW {
             self.older = std::mem::take(&mut self.younger);
             self.flags.mismatch = false;
@@ -194,7 +197,8 @@ impl Stream {
     }
 
     /// Goes into a flood: the detector begins again at 0 (`stats::e_sr`), and shares are counted anew.
-    pub(super) fn raise(&mut self, times: Times) {
+    pub(super) fn raise(&mut self, times: Times, bets: &Bets) {
+        self.found_by = bets.loudest(&self.sr);
         self.flags.flood = true;
         self.begin_again(times);
     }
@@ -203,7 +207,7 @@ impl Stream {
     pub(super) fn clear(&mut self, times: Times) {
         self.flags.flood = false;
         self.begin_again(times);
-        self.wealth = [0.; BETS];
+        self.wealth = [0.; KEPT];
         self.scored = 0;
         self.clearings = self.clearings.saturating_add(1);
     }
@@ -235,9 +239,13 @@ impl Stream {
 
     /// The e-SR of the bets on large shares alone. Those on small shares remember for long and rise slowly with time alone: that
     /// they are high does not say since when.
-    pub(super) fn fast_sr(&self) -> f64 {
-        let fast = self.sr.chunks(BETS / 2).flat_map(|bets| &bets[..BETS / 4]);
-        fast.map(|&v| f64::from(v)).sum::<f64>() / (BETS / 2) as f64
+    pub(super) fn fast_sr(&self, bets: &Bets) -> f64 {
+        bets.fast(&self.sr)
+    }
+
+    /// The view that tells which documents look like the flood's.
+    pub(super) fn view(&self, bets: &Bets) -> u8 {
+        if self.flags.flood { self.found_by } else { bets.loudest(&self.sr) }
     }
 
     /// How much is lost if it is forgotten; nothing in a flood is forgotten.
@@ -246,8 +254,8 @@ impl Stream {
     }
 }
 
-fn mean(values: &Factors) -> f64 {
-    values.iter().map(|&v| f64::from(v)).sum::<f64>() / BETS as f64
+fn mean(values: &[f32]) -> f64 {
+    values.iter().map(|&v| f64::from(v)).sum::<f64>() / values.len() as f64
 }
 
 /// 256 bytes for each quiet key are promised: this with a name of up to 24 bytes, and its place in the table.

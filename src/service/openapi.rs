@@ -185,6 +185,8 @@ struct Assessment {
     score: Option<f64>,
     /// How seldom a human text scores at least this high; null where it cannot be said.
     p_value: Option<f64>,
+    /// The same by the score of each kind of machine text that the calibration knows: what streams look at as well. No verdict rests on it.
+    kind_p_values: Option<std::collections::BTreeMap<String, f64>>,
     /// Probability of machine text where human and machine texts are equally many.
     machine_probability: Option<f64>,
     tokens: u64,
@@ -356,6 +358,8 @@ struct Calibration {
     /// Texts with fewer tokens get no verdict.
     min_tokens: u64,
     normalize: bool,
+    /// Kinds of machine text with a score of their own, which streams are also watched for.
+    kinds: Vec<String>,
     lengths: Vec<CalibratedLength>,
 }
 

@@ -65,6 +65,8 @@ pub(crate) struct CalibrationFacts {
     pub(crate) fpr: f64,
     pub(crate) min_tokens: usize,
     pub(crate) normalize: bool,
+    /// Kinds of machine text that streams are also watched for.
+    pub(crate) kinds: Vec<String>,
     pub(crate) lengths: Vec<LengthFacts>,
 }
 
@@ -180,6 +182,7 @@ impl Service {
             fpr: options.policy.fpr,
             min_tokens: detector.calibration().min_tokens(),
             normalize: options.normalize,
+            kinds: detector.calibration().kinds().iter().map(|kind| kind.name.clone()).collect(),
             lengths: detector.calibration().bins().iter().map(LengthFacts::of).collect(),
         };
         let Settings { max_body, max_text, max_documents, .. } = self.settings;

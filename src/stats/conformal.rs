@@ -68,6 +68,16 @@ fn attainable(n: usize, level: f64) -> usize {
     (near.saturating_sub(1)..=(near + 1).min(n + 1)).rev().find(|&k| k as f64 / total <= level).unwrap_or(0)
 }
 
+/// What the rates of the p-value's cells are, given one fixed reference set of `n` scores without ties: Dirichlet with these shapes, one for each
+/// cell between ascending `levels` and one above them (order statistics of uniforms, Wilks 1962, section 7.7). With ties, small p-values are
+/// rarer. Of a few-shot profile (`few`, see [`few_rate_upper_bound`]) they are at most as frequent as with these shapes.
+pub fn reference_shapes(n: usize, levels: &[f64], few: bool) -> Vec<f64> {
+    let least = usize::from(few).min(n);
+    let ends = levels.iter().map(|&level| attainable(n, level).max(least)).chain([n + 1]);
+    let mut last = 0;
+    ends.map(|end| (end - std::mem::replace(&mut last, end)) as f64).collect()
+}
+
 /// Lower bound of the true rate of {p <= `level`} given one fixed reference set of `n` scores without ties, right with probability
 /// `confidence`: the other side of [`rate_upper_bound`].
 pub fn rate_lower_bound(n: usize, level: f64, confidence: f64) -> f64 {

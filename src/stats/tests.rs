@@ -165,6 +165,50 @@ fn logistic_recovers_its_own_model_and_survives_separation() {
     assert_eq!(logistic(Rows { values: &values, width: 2, weights: &[0.; 4] }, &[false; 4], 1e-3), None);
 }
 
+/// With two cells the mean is a beta variable between the gains: the quantile is known.
+#[test]
+fn the_bound_of_a_mean_over_two_cells_is_the_quantile_of_a_beta() {
+    for (n, level) in [(50, 0.02), (99, 0.01), (300, 0.01), (300, 0.5), (5000, 0.05)] {
+        for confidence in [0.9, 0.95, 0.9875, 0.999] {
+            let shapes = reference_shapes(n, &[level], false);
+            let found = mean_upper_bound(&shapes, &[7., 0.5], confidence);
+            let exact = 0.5 + 6.5 * rate_upper_bound(n, level, confidence);
+            assert!(found >= exact * (1. - 1e-3) && found < exact * 1.02, "{n} {level} {confidence}: {found}, exact {exact}");
+        }
+    }
+    assert_eq!(reference_shapes(300, &[0.01, 0.05, 0.2, 0.5], false), [3., 12., 45., 90., 151.]);
+    assert_eq!(reference_shapes(30, &[0.01, 0.05, 0.2, 0.5], false), [0., 1., 5., 9., 16.]);
+    assert_eq!(reference_shapes(30, &[0.01, 0.05, 0.2, 0.5], true), [1., 0., 5., 9., 16.]);
+    assert_eq!(mean_upper_bound(&[0., 1., 9.], &[50., 1., 1.], 0.95), 1., "a cell that never comes, and nothing to bet on");
+}
+
+/// The part of drawn means that are above the bound is what it may be, from cells of a single reference score on.
+#[test]
+fn the_bound_of_a_mean_is_broken_as_often_as_it_may_be() {
+    const DRAWS: usize = 100_000;
+    let mut random = Random(17);
+    let gamma = |random: &mut Random, shape: f64| -> f64 { (0..shape as usize).map(|_| -random.uniform().ln()).sum() };
+    for (shapes, gains) in [
+        ([3., 12., 45., 90., 151.], [30., 5., 1.5, 0.6, 0.3]),
+        ([1., 1., 8., 15., 26.], [50., 10., 2., 0.5, 0.1]),
+        ([1., 0., 5., 9., 16.], [50., 50., 2., 0.5, 0.02]),
+        ([20., 1., 1., 200., 1.], [1.2, 1.2, 1.1, 1., 0.9]),
+    ] {
+        let means: Vec<f64> = (0..DRAWS)
+            .map(|_| {
+                let drawn = shapes.map(|shape| gamma(&mut random, shape));
+                drawn.iter().zip(gains).map(|(p, g)| p * g).sum::<f64>() / drawn.iter().sum::<f64>()
+            })
+            .collect();
+        for error in [0.05, 0.0125] {
+            let bound = mean_upper_bound(&shapes, &gains, 1. - error);
+            let above = means.iter().filter(|&&mean| mean > bound).count() as f64 / DRAWS as f64;
+            let noise = 3. * (error / DRAWS as f64).sqrt();
+            assert!(above < error + noise && above > 0.9 * error - noise, "{shapes:?} {error}: above in {above}");
+        }
+    }
+}
+
 proptest! {
     /// The two tails cover every reference score, and ties twice.
     #[test]

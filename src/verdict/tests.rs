@@ -99,7 +99,8 @@ fn a_number_that_is_not_finite_is_no_verdict() {
 
 #[test]
 fn the_threshold_itself_is_flagged_and_nothing_above_it() {
-    let reading = |p: f64| Reading { score: 0., p_value: Some(p), machine_tail: Some(0.5), machine_probability: None };
+    let reading =
+        |p: f64| Reading { score: 0., p_value: Some(p), kinds: BTreeMap::new(), machine_tail: Some(0.5), machine_probability: None };
     let policy = Policy { fpr: 0.02, miss_rate: 0.1 };
     assert_eq!(policy.decide(&reading(0.02)).0, Verdict::Machine);
     assert_eq!(policy.decide(&reading(0.020_001)), (Verdict::Abstain, Some(AbstainReason::Uncertain)));
@@ -107,7 +108,15 @@ fn the_threshold_itself_is_flagged_and_nothing_above_it() {
 
 #[test]
 fn without_a_machine_reference_only_typical_human_texts_are_human() {
-    let decide = |p| Policy::default().decide(&Reading { score: 0., p_value: Some(p), machine_tail: None, machine_probability: None });
+    let decide = |p| {
+        Policy::default().decide(&Reading {
+            score: 0.,
+            p_value: Some(p),
+            kinds: BTreeMap::new(),
+            machine_tail: None,
+            machine_probability: None,
+        })
+    };
     assert_eq!(decide(0.6).0, Verdict::Human);
     assert_eq!(decide(0.5), (Verdict::Abstain, Some(AbstainReason::Uncertain)));
     assert_eq!(decide(0.005).0, Verdict::Machine);
@@ -143,7 +152,10 @@ fn the_json_has_the_documented_names() {
     assert!(missing.is_empty(), "missing: {missing:?}");
     let allowed = ["surprisal_p10", "surprisal_p90", "surprisal_autocorrelation", "log_likelihood_ratio", "log_likelihood_ratio_std"];
     let allowed = allowed.map(|n| format!("statistics.{n}"));
-    assert!(added.iter().all(|n| allowed.contains(n) || n.starts_with("normalization.")), "added: {added:?}");
+    assert!(
+        added.iter().all(|n| allowed.contains(n) || n.starts_with("normalization.") || n.starts_with("kind_p_values")),
+        "added: {added:?}"
+    );
     assert_eq!((&found["verdict"], &found["stream"], &found["id"]), (&json!("machine"), &json!("forum-7"), &json!("a1")));
     assert!(found["tokens"].is_u64() && found["words"].is_u64() && found["score"].is_f64() && found["flagged"].is_boolean());
 }
@@ -159,4 +171,21 @@ fn several_streams_are_a_list_and_abstention_has_its_reason() {
     assert!(found.get("id").is_none());
     let reasons = [AbstainReason::TooShort, AbstainReason::UnsupportedLanguage, AbstainReason::Uncalibrated];
     assert_eq!(serde_json::to_value(reasons).unwrap(), json!(["too_short", "unsupported_language", "uncalibrated"]));
+}
+
+/// A kind's score that calls everything machine changes no verdict, and is silent where there is no p-value.
+#[test]
+fn kinds_decide_nothing_about_a_single_text() {
+    let usual = Calibration::for_fake();
+    let mut json = serde_json::to_value(&usual).unwrap();
+    for score in json["kinds"][0]["bins"][0]["human"].as_array_mut().unwrap() {
+        *score = json!(score.as_f64().unwrap() - 100.);
+    }
+    let eager = Calibration::parse(json.to_string().as_bytes(), "eager").unwrap();
+    for text in [MACHINE, HUMAN, "a short text it is", ""] {
+        let (before, after) = [&usual, &eager].map(|c| judge_with(&Document::new(text), c, false)).into();
+        assert_eq!(Assessment { kind_p_values: before.kind_p_values.clone(), ..after.clone() }, before);
+        let expected = before.p_value.map(|_| 0.001);
+        assert_eq!(after.kind_p_values.get("fake").copied(), expected, "{text}");
+    }
 }

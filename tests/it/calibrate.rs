@@ -102,6 +102,69 @@ fn figures_by_a_fit_without_the_file_go_into_a_simulation() {
     );
 }
 
+/// Kinds of machine text: a score of their own each, in answers, in what is left out, and in the simulation.
+#[test]
+fn kinds_are_fitted_named_and_watched_for() {
+    let folder = tempfile::tempdir().unwrap();
+    let at = |name: &str| folder.path().join(name).to_str().unwrap().to_owned();
+    let all = rows(600);
+    let ends: Vec<usize> = all.match_indices('\n').map(|(at, _)| at + 1).collect();
+    for (name, from, to) in [("a", 0, ends[199]), ("b", ends[199], ends[399]), ("c", ends[399], all.len())] {
+        file(folder.path(), &format!("{name}.jsonl"), &all[from..to]);
+    }
+    let (files, made, scored) = (["a.jsonl", "b.jsonl", "c.jsonl"].map(at), at("ours.json"), at("scored.jsonl"));
+    let calibrate = |kinds: &[&str]| {
+        let files = files.iter().map(String::as_str);
+        let kinds = kinds.iter().flat_map(|kind| ["--kind", kind]);
+        let given = ["calibrate", "-q", "--human"].into_iter().chain(files.clone()).chain(["--machine"]).chain(files).chain(kinds);
+        ran(&mut highwater(&given.chain(["-o", &made, "--scored", &scored]).collect::<Vec<_>>()))
+    };
+    for (kinds, expected) in [
+        (&["first=a,d"][..], "--kind first names d, but no file of --machine has this name"),
+        (&["first=a", "first=b"], "--kind first is given twice"),
+        (&["1=a", "2=a", "3=a", "4=a"], "4 kinds are given, at most 3"),
+        (&["first"], "is no kind such as base-model=gpt2,opt"),
+        (&["first="], "is no kind such as"),
+    ] {
+        let run = calibrate(kinds);
+        assert!(run.code == Some(1) || run.code == Some(2), "{kinds:?}: {:?}", run.code);
+        assert!(run.err.contains(expected), "{kinds:?}: {}", run.err);
+    }
+    let run = calibrate(&["second=c", "first=a,b"]);
+    assert_eq!(run.code, Some(0), "{}", run.err);
+    let info = ran(&mut highwater(&["model", "info", "--json", "--calibration", &made]));
+    let info: Value = serde_json::from_str(&info.out).unwrap();
+    assert_eq!(info["calibration"]["kinds"], json!([{"name": "first", "families": ["a", "b"]}, {"name": "second", "families": ["c"]}]));
+    let input = "{\"text\":\"a text that is long enough to be read against the reference, with a few words more\"}\n{\"text\":\"\"}\n";
+    let answers = with_input(&mut highwater(&["score", "-q", "--calibration", &made]), input.as_bytes());
+    let answers: Vec<Value> = answers.out.lines().map(|row| serde_json::from_str(row).unwrap()).collect();
+    let names = |answer: &Value| answer["kind_p_values"].as_object().map(|kinds| kinds.keys().cloned().collect::<Vec<_>>());
+    assert_eq!((names(&answers[0]), names(&answers[1])), (Some(vec!["first".into(), "second".into()]), None));
+    let rows: Vec<Value> = fs::read_to_string(&scored).unwrap().lines().map(|row| serde_json::from_str(row).unwrap()).collect();
+    // what is all there is of a kind cannot be left out of it
+    let left_out = |file: &str| rows.iter().find(|row| row["family"] == file).and_then(names);
+    assert_eq!((left_out("a"), left_out("c")), (Some(vec!["first".into(), "second".into()]), Some(vec!["first".into()])));
+    let simulate = |rows: &str| {
+        let args = ["simulate", "-q", "--calibration", &made, "--human", rows, "--machine", rows, "--share", "0.2", "--runs", "20"];
+        let json = at("found.json");
+        let run = ran(&mut highwater(&args.into_iter().chain(["--json", &json]).collect::<Vec<_>>()));
+        assert_eq!(run.code, Some(0), "{}", run.err);
+        let found: Value = serde_json::from_str(&fs::read_to_string(json).unwrap()).unwrap();
+        found["flood"]["delay"]["median"].as_u64().unwrap_or(u64::MAX)
+    };
+    // machine texts that only the first kind's score finds
+    let told = |row: &Value, kind: f64| {
+        let p = if row["label"] == "machine" { kind } else { 0.6 };
+        json!({"label": row["label"], "tokens": row["tokens"], "p_value": 0.6, "kind_p_values": {"first": p, "second": 0.6}})
+    };
+    let lines = |kind: f64| rows.iter().map(|row| format!("{}\n", told(row, kind))).collect::<String>();
+    let (found, missed) = (
+        simulate(file(folder.path(), "d.jsonl", &lines(0.001)).to_str().unwrap()),
+        simulate(file(folder.path(), "e.jsonl", &lines(0.6)).to_str().unwrap()),
+    );
+    assert!(found < 200 && missed == u64::MAX, "found after {found}, {missed}");
+}
+
 #[test]
 fn human_texts_alone_make_a_profile() {
     let folder = tempfile::tempdir().unwrap();

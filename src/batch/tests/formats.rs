@@ -161,7 +161,7 @@ fn unpacked(path: &Path) -> Vec<u8> {
 
 fn flat(row: &Value) -> Vec<Value> {
     let get = |name: &str| match row.pointer(&format!("/{}", name.replace('.', "/"))).cloned().unwrap_or_default() {
-        Value::Array(list) => Value::Array(list).to_string().into(),
+        many @ (Value::Array(_) | Value::Object(_)) => many.to_string().into(),
         other => other,
     };
     COLUMNS.iter().map(|(name, _)| get(name)).collect()

@@ -40,7 +40,7 @@ fn base(random: &mut Random) -> Calibration {
         Bin::new(from, scores, Vec::new(), None)
     };
     let bins = vec![bin((8, LENGTHS[0].1, LENGTHS[0].2)), bin((48, LENGTHS[1].1, LENGTHS[1].2))];
-    Calibration { bins, ..Calibration::for_fake() }
+    Calibration { bins, kinds: Vec::new(), ..Calibration::for_fake() }
 }
 
 /// Texts of a community that lies higher than the base and is wider, alike at both lengths.

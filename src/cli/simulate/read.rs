@@ -9,6 +9,7 @@ use crate::{
 };
 use serde::Deserialize;
 use std::{
+    collections::BTreeMap,
     fs::File,
     io::{self, BufRead, BufReader, Read},
     path::{Path, PathBuf},
@@ -27,6 +28,8 @@ struct Row {
     /// Of a row that `highwater score` wrote.
     tokens: Option<usize>,
     p_value: Option<f64>,
+    /// Null where `p_value` is.
+    kind_p_values: Option<BTreeMap<String, f64>>,
     #[serde(default)]
     flagged: bool,
     calibration: Option<String>,
@@ -98,7 +101,8 @@ impl<'a> Reading<'a> {
             _ if !wanted || row.error.is_some() => Ok(None),
             (Some(tokens), _) => {
                 row.calibration.map_or(Ok(()), |made_with| same_calibration(&made_with, &self.detector.calibration().name))?;
-                Ok(Some(Given::Scored(Box::new(Assessment::evidence(tokens, row.p_value, row.flagged)))))
+                let kind_p_values = row.kind_p_values.unwrap_or_default();
+                Ok(Some(Given::Scored(Box::new(Assessment { kind_p_values, ..Assessment::evidence(tokens, row.p_value, row.flagged) }))))
             }
             (None, Some(text)) => Ok(Some(Given::Text(text))),
             (None, None) => Err("expected a `text`, or `tokens` and `p_value` as `highwater score` writes them".into()),

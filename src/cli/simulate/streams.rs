@@ -57,11 +57,13 @@ impl Plan {
     }
 
     pub(super) fn run(&self, human: &[Assessment], machine: &[Assessment]) -> Result<Found, SettingsError> {
+        let quiet_arl = Settings { arl: 1e15, ..self.settings.clone() };
+        let (monitor, share_monitor) = (self.monitor()?, Monitor::new(quiet_arl, self.reference.clone())?);
         let mut found = Found { quiet_documents: (self.runs * self.length) as u64, ..Found::default() };
         for run in 0..self.runs {
             let mut random = Random(self.seed.wrapping_add((run as u64).wrapping_mul(0xD1B5_4A32_D192_ED03)));
-            found.quiet_alarms += self.quiet(human, &mut random)?;
-            let flooded = self.flooded((human, machine), &mut random)?;
+            found.quiet_alarms += self.quiet(&monitor, human, &mut random);
+            let flooded = self.flooded((&monitor, &share_monitor), (human, machine), &mut random);
             found.early += usize::from(flooded.early);
             if !flooded.early {
                 found.delays.push(flooded.delay);
@@ -78,21 +80,25 @@ impl Plan {
     }
 
     /// Alarms in a stream of people alone.
-    fn quiet(&self, human: &[Assessment], random: &mut Random) -> Result<u64, SettingsError> {
-        let (mut monitor, mut alarms) = (self.monitor()?, 0);
+    fn quiet(&self, fresh: &Monitor, human: &[Assessment], random: &mut Random) -> u64 {
+        let (mut monitor, mut alarms) = (fresh.anew(), 0);
         for t in 0..self.length {
             if alarm(&mut monitor, drawn(human, random), t) {
                 alarms += 1;
-                monitor = self.monitor()?;
+                monitor = fresh.anew();
             }
         }
-        Ok(alarms)
+        alarms
     }
 
-    fn flooded(&self, (human, machine): (&[Assessment], &[Assessment]), random: &mut Random) -> Result<Flooded, SettingsError> {
-        let mut monitor = self.monitor()?;
-        let quiet_arl = Settings { arl: 1e15, ..self.settings.clone() };
-        let mut share_monitor = Monitor::new(quiet_arl, self.reference.clone())?;
+    /// A stream with a flood, watched by two fresh monitors: one for alarms, and one that has none for the share.
+    fn flooded(
+        &self,
+        (alarms, shares): (&Monitor, &Monitor),
+        (human, machine): (&[Assessment], &[Assessment]),
+        random: &mut Random,
+    ) -> Flooded {
+        let (mut monitor, mut share_monitor) = (alarms.anew(), shares.anew());
         let mut found =
             Flooded { early: false, delay: None, always: true, last: Share { low: 0., estimate: 0., high: 1. }, trace: Vec::new() };
         for t in 0..self.length {
@@ -114,7 +120,7 @@ impl Plan {
                 found.last = share;
             }
         }
-        Ok(found)
+        found
     }
 }
 
@@ -158,10 +164,11 @@ fn holds(share: Share, truth: f64) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::stats::BinRates;
+    use crate::stats::{BinRates, Detected};
 
     fn plan(share: f64) -> Plan {
-        let bin = BinRates { from_tokens: 8, human: 2000, few_shot: false, machine: 500, detected: vec![240, 340, 420, 480] };
+        let machine = Detected { texts: 500, at: vec![240, 340, 420, 480] };
+        let bin = BinRates { from_tokens: 8, human: 2000, few_shot: false, machine, kinds: Default::default() };
         let settings = Settings { max_keys: 16, dedup_window: 0, ..Settings::default() };
         let reference = Reference::new(vec![bin]).unwrap();
         Plan { settings, reference, share, onset: 100, length: 400, runs: 20, seed: 1 }

@@ -104,6 +104,42 @@ fn a_flood_is_raised_once_and_cleared_when_it_ends() {
 }
 
 /// Where documents are read from a file, when they were read says nothing of how often they were posted.
+/// A text with these p-values by the kinds' scores, and one of the pooled score that says nothing.
+fn of_kinds(p: [f64; 3]) -> Assessment {
+    let kind_p_values = KINDS.iter().map(|kind| (*kind).to_owned()).zip(p).collect();
+    Assessment { kind_p_values, ..assessment(100, Some(0.6)) }
+}
+
+#[test]
+fn a_flood_that_one_kinds_score_finds_lasts_as_long_as_that_score_finds_it() {
+    let kinds = DrawnKinds::new(&mut Random(3), 2000, 500, [0.5, 0.3, 0.3, 0.3]);
+    let mut monitor = Monitor::new(settings(1000.), kinds.reference()).unwrap();
+    let mut alarms = |p: [f64; 3], from: i64, to: i64| {
+        (from..to).for_each(|t| feed_text(&mut monitor, &of_kinds(p), t));
+        monitor.drain_alarms().iter().map(|alarm| (alarm.event, alarm.kind)).collect::<Vec<_>>()
+    };
+    assert_eq!(alarms([0.6; 3], 0, 50), [], "people");
+    assert_eq!(alarms([0.6, 0.005, 0.6], 50, 60).first().map(|(event, _)| *event), Some(AlarmEvent::Raised));
+    assert_eq!(alarms([0.6, 0.005, 0.6], 60, 400), [], "it goes on, whatever the other scores say");
+    let cleared = alarms([0.005, 0.6, 0.6], 400, 480);
+    assert_eq!(cleared.first().map(|(event, _)| *event), Some(AlarmEvent::Cleared), "what was found is over: {cleared:?}");
+}
+
+#[test]
+fn what_a_calibration_does_not_know_is_no_evidence() {
+    let kinds = DrawnKinds::new(&mut Random(3), 2000, 500, [0.5, 0.3, 0.3, 0.3]);
+    let unknown = |p: f64| Assessment { kind_p_values: BTreeMap::from([("unheard-of".to_owned(), p)]), ..assessment(100, Some(0.6)) };
+    let evidence = |text: &Assessment| {
+        let mut monitor = Monitor::new(settings(1000.), kinds.reference()).unwrap();
+        feed_text(&mut monitor, text, 1);
+        whole(&monitor).log_e
+    };
+    let pooled = evidence(&assessment(100, Some(0.6)));
+    assert_eq!(pooled, evidence(&unknown(0.0001)));
+    assert_eq!(pooled, evidence(&of_kinds([f64::NAN, -1., 2.])));
+    assert!(pooled < evidence(&of_kinds([0.6, 0.6, 0.001])));
+}
+
 #[test]
 fn without_times_there_is_no_rate() {
     let mut monitor = monitor(Settings { live: false, ..Settings::default() });
@@ -229,8 +265,8 @@ fn settings_and_references_that_cannot_be_meant_are_refused() {
         from_tokens,
         human,
         few_shot: false,
-        machine: 10,
-        detected: detected.to_vec(),
+        machine: Detected { texts: 10, at: detected.to_vec() },
+        kinds: BTreeMap::new(),
     };
     assert_eq!(Reference::new(Vec::new()), Err(ReferenceError::Empty));
     assert_eq!(Reference::new(vec![bin(8, 0, [0; 4])]), Err(ReferenceError::Bin(0)));

@@ -1,6 +1,6 @@
 //! The promises of the monitor over thousands of seeded streams, each under a calibration that was itself drawn at random. Those of the
-//! run length, of Ville's test, of the mean and of the share were seen to fail with the mean rate of {p <= q} as the null in place of its
-//! upper bound q+ (in `Bounds::of`).
+//! run length, of Ville's test and of the mean were seen to fail with the mean of a bet in place of its upper bound (in `bets::forward`), that of
+//! the share with the mean rate of {p <= q} in place of its upper bound q+ (in `Bounds::of`).
 
 use super::*;
 
@@ -62,12 +62,28 @@ fn ville_alarms_are_rare() {
 }
 
 /// At the very bound of the null the e-value of a new stream has mean 0.9 (the rest is for what comes after a clearing): over all 3,125
-/// ways that five documents can fall into cells, each with its probability.
+/// ways that five documents can fall into cells, each with its probability. The bound is where the first of the bets has mean 1, on the way from
+/// the expected rates to ones that are all as high as they may be.
 #[test]
 fn the_mean_of_the_e_value_is_no_more_than_promised() {
     let reference = reference(200, 300, 0.4);
-    let worst: Vec<f64> = stats::cells(&LEVELS.map(|q| stats::rate_upper_bound(200, q, 1. - 0.05 / 4.))).collect();
     let p_values = [0.01, 0.05, 0.2, 0.5, 1.];
+    let bets = Monitor::new(settings(1e12), reference.clone()).unwrap().bets;
+    let factors = p_values.map(|p| bets.forward(bets.place(&assessment(100, Some(p))).unwrap()));
+    let high = LEVELS.map(|q| stats::rate_upper_bound(200, q, 0.9999));
+    let rates =
+        |way: f64| -> Vec<f64> { stats::cells(&std::array::from_fn::<f64, 4, _>(|j| LEVELS[j] + way * (high[j] - LEVELS[j]))).collect() };
+    let largest_mean = |rates: &[f64]| {
+        let mean = |bet: usize| rates.iter().zip(&factors).map(|(p, factors)| p * f64::from(factors[bet])).sum::<f64>();
+        (0..factors[0].len()).map(mean).fold(0., f64::max)
+    };
+    let (mut low, mut far) = (0., 1.);
+    for _ in 0..40 {
+        let middle = (low + far) / 2.;
+        *(if largest_mean(&rates(middle)) > 1. { &mut far } else { &mut low }) = middle;
+    }
+    assert!(low > 0.1 && far < 0.9, "a bound on the way: {low}");
+    let worst = rates(low);
     let mean: f64 = (0..5usize.pow(5))
         .map(|way| {
             let mut monitor = Monitor::new(settings(1e12), reference.clone()).unwrap();
@@ -128,6 +144,67 @@ fn floods_are_not_cleared_while_they_last_and_are_when_they_end() {
     let broken = means.iter().filter(|&&mean| mean < clear_arl).count();
     println!("until a wrong clearing: least {:.0}, {broken} of {SETS} below", means.iter().copied().fold(f64::MAX, f64::min));
     assert!(broken <= tolerated(), "{broken} calibrations cleared too soon: {means:?}");
+}
+
+/// The same promises where every kind of machine text has a score of its own, whose p-values depend on one another: run length and Ville,
+/// over 2,400 streams.
+#[test]
+fn kinds_keep_the_promises() {
+    let (arl, alpha) = (200., 0.05f64);
+    let mut random = Random(27);
+    let (mut short, mut crossed) = (0, 0.);
+    for _ in 0..SETS {
+        let drawn = DrawnKinds::new(&mut random, 200, 300, [0.4, 0.2, 0.5, 0.9]);
+        let mut total = 0;
+        for _ in 0..STREAMS {
+            let mut monitor = Monitor::new(settings(arl), drawn.reference()).unwrap();
+            // the e-process goes on as if there were no alarm
+            let mut patient = Monitor::new(settings(1e12), drawn.reference()).unwrap();
+            let (mut until, mut ville) = (None, false);
+            for t in 1..=1600 {
+                let text = drawn.text(&mut random, false);
+                feed_text(&mut monitor, &text, t);
+                feed_text(&mut patient, &text, t);
+                if until.is_none() && !monitor.drain_alarms().is_empty() {
+                    until = Some(t);
+                }
+                ville |= whole(&patient).log_e >= (1. / alpha).ln();
+            }
+            total += until.unwrap_or(1600);
+            crossed += f64::from(u8::from(ville)) / (SETS * STREAMS) as f64;
+        }
+        short += usize::from((total as f64) < arl * STREAMS as f64);
+    }
+    println!("{short} of {SETS} calibrations have an average run length below {arl}; {crossed} of the streams reached 1/alpha");
+    assert!(short <= tolerated(), "{short} of {SETS} calibrations have an average run length below {arl}");
+    assert!(crossed <= alpha, "{crossed} of the null streams reached 1/alpha");
+}
+
+/// A kind that only its own score finds: pooled, 4% of its texts have p <= 0.01, by its own score 40%.
+#[test]
+fn a_kind_with_a_score_of_its_own_is_found_sooner() {
+    let mut random = Random(28);
+    let gammas = [0.7, 0.2, 0.9, 0.9];
+    let mut median = |kinds: bool| {
+        let mut delays: Vec<i64> = (0..100)
+            .map(|_| {
+                let drawn = DrawnKinds::new(&mut random, 2000, 500, gammas);
+                let reference = if kinds { drawn.reference() } else { drawn.scores[0].reference() };
+                let mut monitor = Monitor::new(settings(1e4), reference).unwrap();
+                let found = (1..=2000).find(|&t| {
+                    let machine = random.uniform() < 0.3;
+                    feed_text(&mut monitor, &drawn.text(&mut random, machine), t);
+                    !monitor.drain_alarms().is_empty()
+                });
+                found.unwrap_or(2000)
+            })
+            .collect();
+        delays.sort_unstable();
+        delays[50]
+    };
+    let (alone, beside) = (median(false), median(true));
+    println!("median delay {alone} by the pooled score, {beside} with the kind's");
+    assert!(beside <= 60 && alone >= 5 * beside, "median delay {alone} by the pooled score, {beside} with the kind's");
 }
 
 /// The table of STATISTICS 4: a level and the detection rate at it, share, base share, and the published median delays at 10^4 and 10^6.
