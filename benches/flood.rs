@@ -29,7 +29,7 @@ fn monitor(max_keys: usize, track_changes: bool) -> Monitor {
 
 /// Five length bins and three kinds, as many as a real calibration has or more.
 fn reference() -> Reference {
-    let machine = || Detected { texts: 500, at: vec![60, 150, 270, 390] };
+    let machine = || Detected { texts: 500, at: vec![40, 60, 110, 150, 210, 270, 390] };
     let kinds = || KINDS.map(|kind| (kind.to_owned(), machine())).into();
     let bin = |from_tokens| BinRates { from_tokens, human: 2500, few_shot: false, machine: machine(), kinds: kinds() };
     Reference::new([8, 24, 48, 128, 256].map(bin).to_vec()).expect("these bins fit together")

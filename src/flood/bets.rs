@@ -8,7 +8,7 @@
 
 use super::{
     Settings,
-    reference::{Bounds, CELLS, LEVELS, PerLevel, Reference, detected, unknown_detection},
+    reference::{Bounds, CELLS, LEVELS, PerLevel, Reference, counted, detected, unknown_detection, window_cell},
 };
 use crate::{
     stats::{self, BinRates, MOST_KINDS, factors, likelihood_gains, mean_upper_bound, reference_shapes},
@@ -54,7 +54,7 @@ impl Place {
 
     /// Whether p is at most 0.05 by the score of this view.
     pub(super) fn is_low(self, view: u8) -> bool {
-        self.cells[usize::from(view)] <= 1
+        usize::from(self.cells[usize::from(view)]) < LEVELS.partition_point(|&level| level <= 0.05)
     }
 }
 
@@ -205,13 +205,13 @@ fn forward((bin, b): (&BinRates, &Bounds), settings: &Settings, (views, bets): (
 }
 
 /// The bet against "at least the clearing share": P(p <= q) >= (1 - s) q- + s beta-. Without a machine reference the detection rate is
-/// guessed, and the promise of the clearing is as good as the guess.
+/// guessed, and the promise of the clearing is as good as the guess. By the levels of windows: each costs a bound.
 fn back(b: &Bounds, known: bool, settings: &Settings) -> [f64; CELLS] {
     let machine_low = if known { b.machine_low } else { b.machine };
-    let null = Bounds::mixed(&b.human_low, &machine_low, settings.clear_at());
-    let quiet = Bounds::mixed(&b.human, &b.machine, settings.base_share);
+    let null = counted(&Bounds::mixed(&b.human_low, &machine_low, settings.clear_at()));
+    let quiet = counted(&Bounds::mixed(&b.human, &b.machine, settings.base_share));
     let factors = factors(&likelihood_gains(&quiet, &null, false), &null);
-    std::array::from_fn(|cell| factors[cell].ln())
+    std::array::from_fn(|cell| factors[window_cell(cell)].ln())
 }
 
 /// A factor in f32 that makes up for the two roundings of every update, each at most 2^-24 of the value: evidence is never rounded up.
@@ -229,12 +229,6 @@ pub(super) fn averaged(bounds: &[Bounds], documents: &[u16]) -> Bounds {
     mean
 }
 
-/// Probabilities of the cells from P(p <= level).
-pub(super) fn cell_probabilities(cumulative: &PerLevel) -> [f64; CELLS] {
-    let mut cells = stats::cells(cumulative);
-    std::array::from_fn(|_| cells.next().unwrap_or(0.))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -242,7 +236,10 @@ mod tests {
 
     /// A reference of one bin with so many kinds, each found more often than the one before.
     fn reference(human: usize, kinds: usize) -> Reference {
-        let machine = |n: usize| Detected { texts: 500, at: vec![20 + 40 * n, 60 + 60 * n, 150 + 80 * n, 260 + 60 * n] };
+        let machine = |n: usize| {
+            let at = |q: f64| (500. * q.powf(0.8 - 0.2 * n as f64)) as usize;
+            Detected { texts: 500, at: LEVELS.map(at).to_vec() }
+        };
         let kinds = (1..=kinds).map(|n| (format!("kind {n}"), machine(n))).collect();
         Reference::new(vec![BinRates { from_tokens: 8, human, few_shot: false, machine: machine(0), kinds }]).unwrap()
     }
@@ -261,11 +258,11 @@ mod tests {
         for kinds in 0..VIEWS {
             let bets = Bets::new(&Settings::default(), reference(human, kinds));
             let mut random = Random(5);
-            let drawn: Vec<[f64; CELLS]> = (0..draws).map(|_| cell_probabilities(&rates(&mut random, human))).collect();
+            let drawn: Vec<Vec<f64>> = (0..draws).map(|_| stats::cells(&rates(&mut random, human)).collect()).collect();
             let mut betting = [0; BETS];
             for (view, own) in bets.views.iter().enumerate() {
                 let rows = own.forward[0];
-                let mean = |p: &[f64; CELLS], bet: usize| (0..CELLS).map(|cell| p[cell] * f64::from(rows[cell][bet])).sum::<f64>();
+                let mean = |p: &[f64], bet: usize| (0..CELLS).map(|cell| p[cell] * f64::from(rows[cell][bet])).sum::<f64>();
                 (0..BETS).for_each(|bet| betting[bet] += usize::from(rows.iter().any(|row| row[bet] != 1.)));
                 assert!((0..BETS).all(|bet| own.bets.contains(&bet) == rows.iter().any(|row| row[bet] != 1.)), "view {view}");
                 let above = drawn.iter().filter(|p| own.bets.clone().any(|bet| mean(p, bet) > 1. + 1e-9)).count();

@@ -6,7 +6,7 @@ use super::{
     SettingsError,
     bets::{BETS, KEPT, VIEWS},
     lists::Counters,
-    reference::{CELLS, MAX_BINS, Reference},
+    reference::{MAX_BINS, Reference, WINDOW_CELLS},
     stream::{Flags, MOST, Stream, WINDOW, Window},
     table::hash64,
 };
@@ -196,8 +196,10 @@ impl Reader<'_> {
     }
 
     fn window(&mut self, bins: usize) -> Result<Window, &'static str> {
-        let window =
-            Window { cells: self.many::<2, u16, CELLS>(u16::from_le_bytes)?, bins: self.many::<2, u16, MAX_BINS>(u16::from_le_bytes)? };
+        let window = Window {
+            cells: self.many::<2, u16, WINDOW_CELLS>(u16::from_le_bytes)?,
+            bins: self.many::<2, u16, MAX_BINS>(u16::from_le_bytes)?,
+        };
         let (used, unused) = window.bins.split_at(bins.min(MAX_BINS));
         let in_bins: u32 = used.iter().map(|&n| u32::from(n)).sum();
         if window.len() > 2 * WINDOW || in_bins != window.len() || unused.iter().any(|&n| n > 0) {

@@ -1,14 +1,14 @@
 //! What a window of p-values says: the share of machine text, and whether the calibration fits this stream at all.
 
 use super::{
-    bets::{Bets, averaged, cell_probabilities},
-    reference::{Bounds, CELLS, LEVELS},
+    bets::{Bets, averaged},
+    reference::{Bounds, PerCounted, PerLevel, WINDOW_CELLS, counted},
     status::Share,
     stream::Window,
 };
 use crate::stats;
 
-/// The level whose rate the share's interval is read from.
+/// The level, of those by which windows count, whose rate the share's interval is read from.
 const SHARE_LEVEL: usize = 1;
 /// Error of the warning of a mismatch, over the life of a window.
 const MISMATCH_ALPHA: f64 = 0.001;
@@ -26,8 +26,9 @@ pub(super) fn share(window: &Window, bets: &Bets, alpha: f64) -> Share {
     let bounds = averaged(&bets.share_bounds, &window.bins);
     let (rate_low, rate_high) = stats::mean_bounds(hits(window, SHARE_LEVEL), n, alpha / 2.);
     let between = |rate: f64, human: f64, machine: f64| ((rate - human) / (machine - human)).clamp(0., 1.);
-    let (human_high, human_low) = (bounds.human_high[SHARE_LEVEL], bounds.human_low[SHARE_LEVEL]);
-    let (machine_high, machine_low) = (bounds.machine_high[SHARE_LEVEL], bounds.machine_low[SHARE_LEVEL]);
+    let at = |levels| counted(levels)[SHARE_LEVEL];
+    let (human_high, human_low) = (at(&bounds.human_high), at(&bounds.human_low));
+    let (machine_high, machine_low) = (at(&bounds.machine_high), at(&bounds.machine_low));
     let low = if machine_high > human_high { between(rate_low, human_high, machine_high) } else { 0. };
     let high = if machine_low > human_low { between(rate_high, human_low, machine_low) } else { 1. };
     Share { low, estimate: estimate(window, &bounds).clamp(low, high.max(low)), high: high.max(low) }
@@ -36,7 +37,14 @@ pub(super) fn share(window: &Window, bets: &Bets, alpha: f64) -> Share {
 /// Maximum-likelihood share.
 pub(super) fn estimate(window: &Window, bounds: &Bounds) -> f64 {
     let counts = window.cells.map(u64::from);
-    stats::mixture_share(&counts, &cell_probabilities(&bounds.human), &cell_probabilities(&bounds.machine))
+    stats::mixture_share(&counts, &cells(&bounds.human), &cells(&bounds.machine))
+}
+
+/// Probabilities of a window's cells from P(p <= level).
+fn cells(levels: &PerLevel) -> [f64; WINDOW_CELLS] {
+    let levels = counted(levels);
+    let mut cells = stats::cells(&levels);
+    std::array::from_fn(|_| cells.next().unwrap_or(0.))
 }
 
 /// Maximum-likelihood share of a window.
@@ -59,20 +67,22 @@ pub(super) fn mismatch(window: &Window, bets: &Bets, trusted: bool) -> bool {
 
 fn departs(window: &Window, bounds: &Bounds) -> bool {
     let n = u64::from(window.len());
-    (0..LEVELS.len()).any(|j| {
-        let (low, high) = stats::mean_bounds(hits(window, j), n, MISMATCH_ALPHA / LEVELS.len() as f64);
-        low > bounds.human_high[j] || high < bounds.human_low[j]
+    let (highest, lowest) = (counted(&bounds.human_high), counted(&bounds.human_low));
+    (0..lowest.len()).any(|j| {
+        let (low, high) = stats::mean_bounds(hits(window, j), n, MISMATCH_ALPHA / lowest.len() as f64);
+        low > highest[j] || high < lowest[j]
     })
 }
 
 fn rises(window: &Window, bounds: &Bounds) -> bool {
-    let pairs = (0..CELLS).flat_map(|i| (i + 1..CELLS).map(move |j| (i, j)));
-    let end = |ends: &[f64; LEVELS.len()], j: usize| ends.get(j).copied().unwrap_or(1.);
-    let start = |ends: &[f64; LEVELS.len()], j: usize| j.checked_sub(1).map_or(0., |before| ends[before]);
-    let alpha = MISMATCH_ALPHA / (CELLS * (CELLS - 1) / 2) as f64;
+    let (high, low) = (counted(&bounds.human_high), counted(&bounds.human_low));
+    let pairs = (0..WINDOW_CELLS).flat_map(|i| (i + 1..WINDOW_CELLS).map(move |j| (i, j)));
+    let end = |ends: &PerCounted, j: usize| ends.get(j).copied().unwrap_or(1.);
+    let start = |ends: &PerCounted, j: usize| j.checked_sub(1).map_or(0., |before| ends[before]);
+    let alpha = MISMATCH_ALPHA / (WINDOW_CELLS * (WINDOW_CELLS - 1) / 2) as f64;
     let mut rising = pairs.filter(|&(i, j)| {
-        let narrowest = (end(&bounds.human_low, i) - start(&bounds.human_high, i)).max(0.);
-        let widest = end(&bounds.human_high, j) - start(&bounds.human_low, j);
+        let narrowest = (end(&low, i) - start(&high, i)).max(0.);
+        let widest = end(&high, j) - start(&low, j);
         let (before, after) = (u64::from(window.cells[i]), u64::from(window.cells[j]));
         stats::mean_lower_bound(after, before + after, alpha) > widest / (narrowest + widest)
     });

@@ -2,15 +2,31 @@
 
 use crate::stats::{self, BinRates, Detected, MOST_KINDS};
 
-/// Levels q at which p-values are counted.
-pub const LEVELS: [f64; 4] = [0.01, 0.05, 0.2, 0.5];
+/// Levels q of p-values, by which bets tell them apart.
+pub const LEVELS: [f64; 7] = [0.004, 0.01, 0.025, 0.05, 0.1, 0.2, 0.5];
+/// Places of the levels by which windows count: 0.01, 0.05, 0.2 and 0.5. A key has room for no more.
+const COUNTED: [usize; 4] = [1, 3, 5, 6];
 /// Most length bins.
 pub(super) const MAX_BINS: usize = 12;
 /// Cells that the levels cut p-values into.
 pub(super) const CELLS: usize = LEVELS.len() + 1;
+/// Cells that windows count.
+pub(super) const WINDOW_CELLS: usize = COUNTED.len() + 1;
 
 /// One number for each level.
 pub(super) type PerLevel = [f64; LEVELS.len()];
+/// One number for each level by which windows count.
+pub(super) type PerCounted = [f64; COUNTED.len()];
+
+/// The numbers of the levels by which windows count.
+pub(super) fn counted(all: &PerLevel) -> PerCounted {
+    COUNTED.map(|place| all[place])
+}
+
+/// The window's cell of a cell.
+pub(super) fn window_cell(cell: usize) -> usize {
+    COUNTED.partition_point(|&place| place < cell)
+}
 
 /// Per length bin: how many human documents the p-values come from, and how often machine texts have small ones, by each score.
 #[derive(Debug, Clone, PartialEq)]

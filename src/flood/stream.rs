@@ -5,7 +5,7 @@
 
 use super::{
     bets::{BETS, Bets, Factors, KEPT, Kept, Place},
-    reference::{CELLS, MAX_BINS},
+    reference::{MAX_BINS, WINDOW_CELLS, window_cell},
 };
 use crate::{stats, text::StreamKey};
 use jiff::Timestamp;
@@ -28,7 +28,7 @@ const SLACK: i64 = 60_000_000;
 /// Counts over the latest documents: p-values by cell, documents by length bin.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(super) struct Window {
-    pub(super) cells: [u16; CELLS],
+    pub(super) cells: [u16; WINDOW_CELLS],
     pub(super) bins: [u16; MAX_BINS],
 }
 
@@ -39,7 +39,7 @@ impl Window {
 
     pub(super) fn add(&mut self, place: Place) {
         // Twice WINDOW fits; a watch counts on without an end.
-        let (cell, bin) = (&mut self.cells[place.cell()], &mut self.bins[place.bin]);
+        let (cell, bin) = (&mut self.cells[window_cell(place.cell())], &mut self.bins[place.bin]);
         (*cell, *bin) = (cell.saturating_add(1), bin.saturating_add(1));
     }
 }

@@ -167,7 +167,7 @@ mod tests {
     use crate::stats::{BinRates, Detected};
 
     fn plan(share: f64) -> Plan {
-        let machine = Detected { texts: 500, at: vec![240, 340, 420, 480] };
+        let machine = Detected { texts: 500, at: vec![200, 240, 300, 340, 380, 420, 480] };
         let bin = BinRates { from_tokens: 8, human: 2000, few_shot: false, machine, kinds: Default::default() };
         let settings = Settings { max_keys: 16, dedup_window: 0, ..Settings::default() };
         let reference = Reference::new(vec![bin]).unwrap();

@@ -261,7 +261,7 @@ fn settings_and_references_that_cannot_be_meant_are_refused() {
     assert_eq!(with(&|s| s.clear_share = Some(0.)), Err("clear_share"));
     assert_eq!(with(&|s| s.alpha = 0.), Err("alpha"));
     assert_eq!(with(&|s| s.max_keys = 2), Err("max_keys"));
-    let bin = |from_tokens, human, detected: [usize; 4]| BinRates {
+    let bin = |from_tokens, human, detected: [usize; 7]| BinRates {
         from_tokens,
         human,
         few_shot: false,
@@ -269,8 +269,8 @@ fn settings_and_references_that_cannot_be_meant_are_refused() {
         kinds: BTreeMap::new(),
     };
     assert_eq!(Reference::new(Vec::new()), Err(ReferenceError::Empty));
-    assert_eq!(Reference::new(vec![bin(8, 0, [0; 4])]), Err(ReferenceError::Bin(0)));
-    assert_eq!(Reference::new(vec![bin(8, 9, [0; 4]), bin(8, 9, [0; 4])]), Err(ReferenceError::Bin(1)));
-    assert_eq!(Reference::new(vec![bin(8, 9, [1, 2, 3, 11])]), Err(ReferenceError::Bin(0)));
-    assert_eq!(Reference::new((0..13).map(|i| bin(8 + i, 9, [0; 4])).collect()), Err(ReferenceError::TooMany(13)));
+    assert_eq!(Reference::new(vec![bin(8, 0, [0; 7])]), Err(ReferenceError::Bin(0)));
+    assert_eq!(Reference::new(vec![bin(8, 9, [0; 7]), bin(8, 9, [0; 7])]), Err(ReferenceError::Bin(1)));
+    assert_eq!(Reference::new(vec![bin(8, 9, [1, 2, 3, 4, 5, 6, 11])]), Err(ReferenceError::Bin(0)));
+    assert_eq!(Reference::new((0..13).map(|i| bin(8 + i, 9, [0; 7])).collect()), Err(ReferenceError::TooMany(13)));
 }

@@ -61,18 +61,20 @@ fn ville_alarms_are_rare() {
     assert!(broken <= tolerated(), "{broken} calibrations broke the promise: {rates:?}");
 }
 
-/// At the very bound of the null the e-value of a new stream has mean 0.9 (the rest is for what comes after a clearing): over all 3,125
-/// ways that five documents can fall into cells, each with its probability. The bound is where the first of the bets has mean 1, on the way from
+/// At the very bound of the null the e-value of a new stream has mean 0.9 (the rest is for what comes after a clearing): over all 4,096
+/// ways that four documents can fall into cells, each with its probability. The bound is where the first of the bets has mean 1, on the way from
 /// the expected rates to ones that are all as high as they may be.
 #[test]
 fn the_mean_of_the_e_value_is_no_more_than_promised() {
-    let reference = reference(200, 300, 0.4);
-    let p_values = [0.01, 0.05, 0.2, 0.5, 1.];
-    let bets = Monitor::new(settings(1e12), reference.clone()).unwrap().bets;
-    let factors = p_values.map(|p| bets.forward(bets.place(&assessment(100, Some(p))).unwrap()));
-    let high = LEVELS.map(|q| stats::rate_upper_bound(200, q, 0.9999));
-    let rates =
-        |way: f64| -> Vec<f64> { stats::cells(&std::array::from_fn::<f64, 4, _>(|j| LEVELS[j] + way * (high[j] - LEVELS[j]))).collect() };
+    let fresh = Monitor::new(settings(1e12), reference(1000, 300, 0.4)).unwrap();
+    let p_values: Vec<f64> = LEVELS.into_iter().chain([1.]).collect();
+    let bets = &fresh.bets;
+    let factors: Vec<_> = p_values.iter().map(|&p| bets.forward(bets.place(&assessment(100, Some(p))).unwrap())).collect();
+    let high = LEVELS.map(|q| stats::rate_upper_bound(1000, q, 0.9999));
+    let rates = |way: f64| -> Vec<f64> {
+        let levels: Vec<f64> = LEVELS.iter().zip(&high).map(|(level, high)| level + way * (high - level)).collect();
+        stats::cells(&levels).collect()
+    };
     let largest_mean = |rates: &[f64]| {
         let mean = |bet: usize| rates.iter().zip(&factors).map(|(p, factors)| p * f64::from(factors[bet])).sum::<f64>();
         (0..factors[0].len()).map(mean).fold(0., f64::max)
@@ -84,10 +86,10 @@ fn the_mean_of_the_e_value_is_no_more_than_promised() {
     }
     assert!(low > 0.1 && far < 0.9, "a bound on the way: {low}");
     let worst = rates(low);
-    let mean: f64 = (0..5usize.pow(5))
+    let mean: f64 = (0..8usize.pow(4))
         .map(|way| {
-            let mut monitor = Monitor::new(settings(1e12), reference.clone()).unwrap();
-            let cells = (0..5).map(|t| way / 5usize.pow(t) % 5);
+            let mut monitor = fresh.anew();
+            let cells = (0..4).map(|t| way / 8usize.pow(t) % 8);
             let probability: f64 = cells.clone().map(|cell| worst[cell]).product();
             cells.zip(1..).for_each(|(cell, second)| feed(&mut monitor, p_values[cell], second));
             probability * whole(&monitor).log_e.exp()
