@@ -114,7 +114,7 @@ impl Calibration {
         let around = |middle: f64| (1..1000).map(|i| (middle + 0.5 * (f64::from(i) / f64::from(1000 - i)).ln()) as f32).collect();
         let term =
             Term { feature: Feature::MeanSurprisal, mean: [3., 0., 0.], log_sd: [0.; 3], weight: -1., tail_weight: 0., length_weight: 0. };
-        let score = ScoreModel::Fitted(FittedScore { intercept: 0., terms: vec![term] });
+        let score = ScoreModel::Fitted(FittedScore { intercept: 0., shortest: SHORTEST, terms: vec![term] });
         let bins = vec![Bin::new(SHORTEST, around(-1.), around(1.), Some(Logistic { intercept: 0., slope: 2. }))];
         let kind = Kind { name: "fake".into(), families: Vec::new(), score: score.clone(), bins: bins.clone() };
         Self {

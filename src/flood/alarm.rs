@@ -19,6 +19,9 @@ pub struct Alarm {
     pub since: Timestamp,
     /// What the documents of the evidence have in common, as far as it is known at `at`.
     pub kind: AlarmKind,
+    /// The kind of machine text whose score found the flood; `None` is the score that verdicts go by. A hint at the generator, and no proof.
+    #[serde(default)]
+    pub found_by: Option<String>,
     /// How much of the stream is machine text.
     pub severity: Severity,
     /// Documents of the key so far.

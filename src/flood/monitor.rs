@@ -281,6 +281,7 @@ impl Monitor {
             at: timestamp(at),
             since: timestamp(since),
             kind: watch.map_or(AlarmKind::BroadRise, |watch| watch.kind(&self.background)),
+            found_by: usize::from(stream.view(&self.bets)).checked_sub(1).and_then(|kind| self.bets.reference().kinds().nth(kind).cloned()),
             severity: Severity { machine_per_minute: machine_per_minute(share), share },
             documents: stream.documents,
             log_sr,

@@ -1,7 +1,8 @@
 //! The fitted score: ridge logistic regression over statistics that are standardised against human texts of the same length.
 //!
 //! score = intercept + sum over features of `weight` z + `tail_weight` (sqrt(1 + z²) - 1) + `length_weight` z v, the raw log odds, with
-//! z = (x - m(T)) / sd(T), m and ln sd each linear in (1, u, u²), u = 1/sqrt(T), and v = ln(T/128); T tokens, held within 8 to 2048.
+//! z = (x - m(T)) / sd(T), m and ln sd each linear in (1, u, u²), u = 1/sqrt(T), and v = ln(T/128); T tokens, held within the shortest text of the
+//! fit, 8 or more, and 2048.
 
 use super::{Feature, Statistics};
 use crate::stats::{Rows, least_squares, logistic, short};
@@ -25,8 +26,19 @@ const LENGTH_RIDGE: f64 = 1e-9;
 pub struct FittedScore {
     /// Log odds where every term is 0.
     pub intercept: f64,
+    /// Tokens of the shortest text that it was fitted on: shorter ones are standardised like it.
+    #[serde(default = "least", skip_serializing_if = "is_least")]
+    pub shortest: usize,
     /// One entry per feature.
     pub terms: Vec<Term>,
+}
+
+fn least() -> usize {
+    LENGTHS.0
+}
+
+fn is_least(tokens: &usize) -> bool {
+    *tokens == LENGTHS.0
 }
 
 /// What one feature adds to the score.
@@ -79,9 +91,10 @@ pub enum ScoreFitError {
 impl FittedScore {
     /// The raw log odds of a document of `tokens` tokens.
     pub fn score(&self, statistics: &Statistics, tokens: usize) -> f64 {
-        let v = log_length(tokens);
+        let length = tokens.max(self.shortest);
+        let v = log_length(length);
         let term = |t: &Term| {
-            let z = t.z(statistics, tokens);
+            let z = t.z((statistics, tokens), length);
             t.weight * z + t.tail_weight * tail(z) + t.length_weight * z * v
         };
         self.intercept + self.terms.iter().map(term).sum::<f64>()
@@ -106,21 +119,25 @@ impl FittedScore {
         for (term, b) in terms.iter_mut().zip(found[1..].chunks_exact(3)) {
             (term.weight, term.tail_weight, term.length_weight) = (short(b[0]), short(b[1]), short(b[2]));
         }
-        let fitted = Self { intercept: short(found[0]), terms };
+        let shortest = rows.iter().filter(|r| r.weight > 0.).map(|r| r.tokens).min().unwrap_or_default().clamp(LENGTHS.0, LENGTHS.1);
+        let fitted = Self { intercept: short(found[0]), shortest, terms };
         if fitted.is_sound() { Ok(fitted) } else { Err(ScoreFitError::Singular) }
     }
 
     /// Whether every number is finite and small enough that the score of any statistics is finite.
     pub fn is_sound(&self) -> bool {
         let numbers = |t: &Term| t.mean.into_iter().chain([t.weight, t.tail_weight, t.length_weight]).all(|x| x.abs() < 1e9);
-        self.intercept.abs() < 1e9 && self.terms.iter().all(|t| numbers(t) && t.log_sd.iter().all(|x| x.abs() < LARGEST_LOG_SD))
+        let lengths = LENGTHS.0..=LENGTHS.1;
+        lengths.contains(&self.shortest)
+            && self.intercept.abs() < 1e9
+            && self.terms.iter().all(|t| numbers(t) && t.log_sd.iter().all(|x| x.abs() < LARGEST_LOG_SD))
     }
 }
 
 impl Term {
-    /// How many human standard deviations the feature lies above the human mean of this length.
-    fn z(&self, statistics: &Statistics, tokens: usize) -> f64 {
-        let basis = length_basis(tokens);
+    /// How many human standard deviations the feature lies above the human mean of a length, which is the text's own or nearly so.
+    fn z(&self, (statistics, tokens): (&Statistics, usize), length: usize) -> f64 {
+        let basis = length_basis(length);
         let along = |c: &[f64; 3]| c.iter().zip(basis).map(|(c, b)| c * b).sum::<f64>();
         (self.feature.of(statistics, tokens) - along(&self.mean)) / along(&self.log_sd).clamp(-50., 50.).exp().max(SMALLEST_SD)
     }
@@ -137,11 +154,12 @@ fn standardise(feature: Feature, humans: &[TrainingRow<'_>]) -> Option<Term> {
     let found: Vec<f64> = humans.iter().map(|r| feature.of(r.statistics, r.tokens)).collect();
     let mean = three(&least_squares(rows, &found, ridge)?);
     let mut term = Term { feature, mean, log_sd: [0.; 3], weight: 0., tail_weight: 0., length_weight: 0. };
-    let logs: Vec<f64> = humans.iter().map(|r| term.z(r.statistics, r.tokens).abs().max(SMALLEST_SD).ln() + MEAN_LOG_NORMAL).collect();
+    let logs: Vec<f64> =
+        humans.iter().map(|r| term.z((r.statistics, r.tokens), r.tokens).abs().max(SMALLEST_SD).ln() + MEAN_LOG_NORMAL).collect();
     let mut log_sd = least_squares(rows, &logs, ridge)?;
     for _ in 0..SCORING_STEPS {
         term.log_sd = three(&log_sd);
-        let off: Vec<f64> = humans.iter().map(|r| (term.z(r.statistics, r.tokens).powi(2).min(9.) - 1.) / 2.).collect();
+        let off: Vec<f64> = humans.iter().map(|r| (term.z((r.statistics, r.tokens), r.tokens).powi(2).min(9.) - 1.) / 2.).collect();
         log_sd.iter_mut().zip(least_squares(rows, &off, ridge)?).for_each(|(c, step)| *c += step);
     }
     term.log_sd = three(&log_sd);
@@ -156,7 +174,7 @@ fn standardise(feature: Feature, humans: &[TrainingRow<'_>]) -> Option<Term> {
 fn design(terms: &[Term], row: &TrainingRow<'_>) -> Vec<f64> {
     let v = log_length(row.tokens);
     let three = |t: &Term| {
-        let z = t.z(row.statistics, row.tokens);
+        let z = t.z((row.statistics, row.tokens), row.tokens);
         [z, tail(z), z * v]
     };
     std::iter::once(1.).chain(terms.iter().flat_map(three)).collect()

@@ -128,6 +128,28 @@ fn the_fitted_score_uses_both_tails() {
     assert!((plain - 0.5).abs() < 0.1, "the likelihood must fail here, or the test shows nothing: {plain}");
 }
 
+/// Fitted on long texts alone, a score does not go astray on short ones: what it knows of the shortest of the fit stands for them. Without this
+/// the largest of these scores is 155.
+#[test]
+fn a_score_of_long_texts_is_moderate_on_short_ones() {
+    let mut random = Random(9);
+    let texts = |machine: bool, random: &mut Random| -> Vec<_> {
+        let mean = if machine { 2.4 } else { 3. };
+        (0..300).map(|i| (text(random, 130 + i, mean, 1.5), 130 + i, machine)).collect()
+    };
+    let score = fit(&[texts(false, &mut random), texts(true, &mut random)].concat());
+    assert_eq!(score.shortest, 130);
+    let largest = |tokens: usize, random: &mut Random| {
+        let scores = (0..200).map(|_| score.score(&text(random, tokens, 3., 1.5), tokens).abs());
+        scores.fold(0., f64::max)
+    };
+    let (long, short) = (largest(200, &mut random), largest(12, &mut random));
+    println!("largest score of a human text: {long} of 200 tokens, {short} of 12");
+    assert!(short < 4. * long, "{long} of 200 tokens, {short} of 12");
+    let json = serde_json::to_value(&score).unwrap();
+    assert!(json["shortest"] == 130 && serde_json::from_value::<FittedScore>(json).unwrap() == score);
+}
+
 /// Among human texts the standardised features have mean 0 and deviation 1 at every length.
 #[test]
 fn features_are_standardised_along_length() {
@@ -139,7 +161,7 @@ fn features_are_standardised_along_length() {
     texts.extend(both_tails(6, 200).into_iter().filter(|t| t.2));
     let mut score = fit(&texts);
     let term = score.terms.iter().find(|t| t.feature == Feature::MeanSurprisal).unwrap().clone();
-    score = FittedScore { intercept: 0., terms: vec![Term { weight: 1., tail_weight: 0., length_weight: 0., ..term }] };
+    score = FittedScore { intercept: 0., shortest: 8, terms: vec![Term { weight: 1., tail_weight: 0., length_weight: 0., ..term }] };
     for texts in fresh {
         let z: Vec<f64> = texts.iter().map(|(s, t, _)| score.score(s, *t)).collect();
         let (m, sd) = (crate::stats::mean(&z).unwrap(), crate::stats::standard_deviation(&z).unwrap());

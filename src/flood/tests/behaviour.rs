@@ -116,13 +116,14 @@ fn a_flood_that_one_kinds_score_finds_lasts_as_long_as_that_score_finds_it() {
     let mut monitor = Monitor::new(settings(1000.), kinds.reference()).unwrap();
     let mut alarms = |p: [f64; 3], from: i64, to: i64| {
         (from..to).for_each(|t| feed_text(&mut monitor, &of_kinds(p), t));
-        monitor.drain_alarms().iter().map(|alarm| (alarm.event, alarm.kind)).collect::<Vec<_>>()
+        monitor.drain_alarms().into_iter().map(|alarm| (alarm.event, alarm.found_by)).collect::<Vec<_>>()
     };
     assert_eq!(alarms([0.6; 3], 0, 50), [], "people");
-    assert_eq!(alarms([0.6, 0.005, 0.6], 50, 60).first().map(|(event, _)| *event), Some(AlarmEvent::Raised));
+    let base = || Some(KINDS[1].to_owned());
+    assert_eq!(alarms([0.6, 0.005, 0.6], 50, 60), [(AlarmEvent::Raised, base())]);
     assert_eq!(alarms([0.6, 0.005, 0.6], 60, 400), [], "it goes on, whatever the other scores say");
     let cleared = alarms([0.005, 0.6, 0.6], 400, 480);
-    assert_eq!(cleared.first().map(|(event, _)| *event), Some(AlarmEvent::Cleared), "what was found is over: {cleared:?}");
+    assert_eq!(cleared.first(), Some(&(AlarmEvent::Cleared, base())), "what was found is over");
 }
 
 #[test]

@@ -137,6 +137,8 @@ struct Alarm {
     since: String,
     /// What the texts have in common.
     kind: AlarmKind,
+    /// The kind of machine text whose score found it; null is the score that verdicts go by.
+    found_by: Option<String>,
     severity: Severity,
     documents: u64,
     log_sr: f64,

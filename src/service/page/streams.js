@@ -27,7 +27,7 @@ function alarmItem(a) {
   const what = a.event === "raised" ? "Flood" : "Over";
   item.append(element("span", what, `state ${a.event === "raised" ? "flood" : "quiet"}`), " ", element("strong", name(a.key)));
   const text = a.event === "raised"
-    ? ` after ${number(a.documents, 9)} documents: about ${percent(a.severity.share)} machine text, ${KINDS[a.kind] || a.kind}. `
+    ? ` after ${number(a.documents, 9)} documents: about ${percent(a.severity.share)} machine text, ${KINDS[a.kind] || a.kind}${a.found_by ? `; found by the score for ${a.found_by}` : ""}. `
     : ` after ${number(a.documents, 9)} documents. `;
   const time = element("time", when.toLocaleString(), "quiet small");
   time.dateTime = a.at;
