@@ -160,7 +160,11 @@ impl Calibration {
 
     /// The bin of a document of `tokens` tokens; `None` below the smallest calibrated length.
     pub fn bin(&self, tokens: usize) -> Option<&Bin> {
-        self.bins[..self.bins.partition_point(|b| b.from_tokens <= tokens)].last()
+        self.place(tokens).map(|i| &self.bins[i])
+    }
+
+    fn place(&self, tokens: usize) -> Option<usize> {
+        self.bins.partition_point(|b| b.from_tokens <= tokens).checked_sub(1)
     }
 
     /// Upper bound, right with 95% confidence over the reference sets, of the true rate of {p <= `level`} among human texts of `tokens`
@@ -186,7 +190,7 @@ impl Calibration {
     /// Reads one document's statistics.
     pub fn read(&self, statistics: &Statistics, tokens: usize) -> Reading {
         let score = self.score.score(statistics, tokens);
-        let place = self.bins.partition_point(|b| b.from_tokens <= tokens).checked_sub(1);
+        let place = self.place(tokens);
         let bin = place.map(|i| &self.bins[i]);
         let known = |i: usize| self.kinds.iter().filter(move |k| !k.bins[i].machine().is_empty());
         let kind = |i: usize, kind: &Kind| (kind.name.clone(), kind.bins[i].p_value(kind.score.score(statistics, tokens)));

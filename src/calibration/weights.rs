@@ -10,7 +10,8 @@ const FAMILY_CAP: f64 = 2.;
 ///
 /// In this order: a human document that occurs k times counts 1/k each time; a family's total is capped at twice the median family of
 /// its class; the human documents of families without machine texts count together at most as much as those of families with, so that
-/// what machine texts are about does not pass for how machines write; in each length bin both classes get 2hm/(h + m), the effective size of comparing h human with m machine documents, so that
+/// what machine texts are about does not pass for how machines write; in each length bin both classes get 2hm/(h + m), the effective size
+/// of comparing h human with m machine documents, so that
 /// length gives no class away and a bin without one class counts nothing.
 pub(super) fn weights(samples: &[&Sample], bins: &[usize]) -> Vec<f64> {
     let mut repeats: HashMap<u64, f64> = HashMap::new();

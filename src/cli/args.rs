@@ -254,7 +254,7 @@ pub(super) struct Calibrate {
     /// A kind of machine text that gets a score of its own, for streams: its name, and the files of --machine that hold it, without endings
     ///
     /// Floods are mostly of one kind, and the score made for it finds them sooner. Verdicts on single texts do not look at it.
-    /// Give it up to three times.
+    /// Give it up to three times; in the environment a `;` stands between several.
     #[arg(long = "kind", value_name = "NAME=FILE[,FILE…]", value_parser = kind_of, value_delimiter = ';', env = "HIGHWATER_KIND", hide_env = true)]
     #[arg(requires = "machine", hide_short_help = true)]
     pub(super) kinds: Vec<KindOf>,

@@ -111,7 +111,7 @@ fn kinds(args: &Calibrate) -> Result<(), Refused> {
 }
 
 /// The data set of a file: its name without folder and ending.
-fn family(path: &Path) -> String {
+pub(super) fn family(path: &Path) -> String {
     path.file_stem().unwrap_or_default().to_string_lossy().into_owned()
 }
 

@@ -99,10 +99,9 @@ impl Bets {
             View { forward: bins().map(bet).collect(), back: bins().map(|(_, b, known)| back(b, known, settings)).collect(), bets }
         };
         let (bounds, share_bounds) = (bounds_at(0, each), bounds_at(0, 1. - settings.alpha / 8.));
-        let fast = shares(views).iter().cycle().map(|&share| share >= FAST);
-        let count = fast.clone().take(BETS).filter(|fast| *fast).count() as f32;
-        let mut weights = fast.map(|fast| f32::from(u8::from(fast)) / count);
-        let fast = std::array::from_fn(|_| weights.next().unwrap_or(0.));
+        let is_fast = |bet: &usize| shares(views)[bet % shares(views).len()] >= FAST;
+        let weight = 1. / (0..BETS).filter(is_fast).count() as f32;
+        let fast = std::array::from_fn(|bet| if is_fast(&bet) { weight } else { 0. });
         Self { views: (0..views).map(view).collect(), reference, bounds, share_bounds, fast }
     }
 
@@ -176,7 +175,8 @@ fn error(settings: &Settings, views: usize) -> f64 {
 /// by the reference (`stats::mean_upper_bound`). The likelihood ratio of a share s is 1 - s + s E, which keeps the mean at most 1: so one bound
 /// holds for the bets on all shares. STATISTICS 4 mixes levels as bets of their own; here one bet uses all levels at once, which needs a
 /// quarter of the memory and finds a flood sooner. Where there are kinds each view has one direction, its machine texts; the pooled score
-/// alone has another for texts that are found as often as sqrt(q): the reference's generators are not the flood's.
+/// alone has another for texts that are found as often as sqrt(q): the reference's generators are not the flood's. What is tolerated by the base
+/// share is taken to be found no more often, by each score, than the texts of that score's reference.
 fn forward((bin, b): (&BinRates, &Bounds), settings: &Settings, (views, bets): (usize, &Range<usize>)) -> [Factors; CELLS] {
     let base = settings.base_share;
     let people: PerLevel = std::array::from_fn(|j| b.human[j] + CAUTION * (b.human_high[j] - b.human[j]));

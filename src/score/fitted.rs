@@ -94,7 +94,7 @@ impl FittedScore {
         let length = tokens.max(self.shortest);
         let v = log_length(length);
         let term = |t: &Term| {
-            let z = t.z((statistics, tokens), length);
+            let z = t.z(statistics, tokens, length);
             t.weight * z + t.tail_weight * tail(z) + t.length_weight * z * v
         };
         self.intercept + self.terms.iter().map(term).sum::<f64>()
@@ -136,7 +136,7 @@ impl FittedScore {
 
 impl Term {
     /// How many human standard deviations the feature lies above the human mean of a length, which is the text's own or nearly so.
-    fn z(&self, (statistics, tokens): (&Statistics, usize), length: usize) -> f64 {
+    fn z(&self, statistics: &Statistics, tokens: usize, length: usize) -> f64 {
         let basis = length_basis(length);
         let along = |c: &[f64; 3]| c.iter().zip(basis).map(|(c, b)| c * b).sum::<f64>();
         (self.feature.of(statistics, tokens) - along(&self.mean)) / along(&self.log_sd).clamp(-50., 50.).exp().max(SMALLEST_SD)
@@ -155,11 +155,11 @@ fn standardise(feature: Feature, humans: &[TrainingRow<'_>]) -> Option<Term> {
     let mean = three(&least_squares(rows, &found, ridge)?);
     let mut term = Term { feature, mean, log_sd: [0.; 3], weight: 0., tail_weight: 0., length_weight: 0. };
     let logs: Vec<f64> =
-        humans.iter().map(|r| term.z((r.statistics, r.tokens), r.tokens).abs().max(SMALLEST_SD).ln() + MEAN_LOG_NORMAL).collect();
+        humans.iter().map(|r| term.z(r.statistics, r.tokens, r.tokens).abs().max(SMALLEST_SD).ln() + MEAN_LOG_NORMAL).collect();
     let mut log_sd = least_squares(rows, &logs, ridge)?;
     for _ in 0..SCORING_STEPS {
         term.log_sd = three(&log_sd);
-        let off: Vec<f64> = humans.iter().map(|r| (term.z((r.statistics, r.tokens), r.tokens).powi(2).min(9.) - 1.) / 2.).collect();
+        let off: Vec<f64> = humans.iter().map(|r| (term.z(r.statistics, r.tokens, r.tokens).powi(2).min(9.) - 1.) / 2.).collect();
         log_sd.iter_mut().zip(least_squares(rows, &off, ridge)?).for_each(|(c, step)| *c += step);
     }
     term.log_sd = three(&log_sd);
@@ -174,7 +174,7 @@ fn standardise(feature: Feature, humans: &[TrainingRow<'_>]) -> Option<Term> {
 fn design(terms: &[Term], row: &TrainingRow<'_>) -> Vec<f64> {
     let v = log_length(row.tokens);
     let three = |t: &Term| {
-        let z = t.z((row.statistics, row.tokens), row.tokens);
+        let z = t.z(row.statistics, row.tokens, row.tokens);
         [z, tail(z), z * v]
     };
     std::iter::once(1.).chain(terms.iter().flat_map(three)).collect()

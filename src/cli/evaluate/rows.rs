@@ -93,7 +93,7 @@ impl Reading {
     /// Scores a file; faulty rows are kept for [`Self::finish`].
     pub(super) fn file(&mut self, path: &Path) -> anyhow::Result<()> {
         let unreadable = |error: io::Error| Refused(format!("cannot read {}: {error}", path.display()));
-        let name = path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
+        let name = calibrate::family(path);
         let mut lines = BufReader::new(File::open(path).map_err(unreadable)?);
         let mut waiting = Vec::with_capacity(CHUNK);
         let mut line = Vec::new();

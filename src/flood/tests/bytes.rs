@@ -47,8 +47,9 @@ fn state_of_another_reference_or_base_share_is_refused() {
     let again = |settings, reference| Monitor::restore(settings, reference, saved_of(changes.clone()));
     assert!(matches!(again(durable(), reference(501, 300, 0.4)), Err(RestoreError::Other { .. })));
     assert!(matches!(again(Settings { base_share: 0.1, ..durable() }, reference(500, 300, 0.4)), Err(RestoreError::Other { .. })));
-    let kinds = DrawnKinds::new(&mut Random(1), 500, 300, [0.4; 4]).reference();
-    assert!(matches!(again(durable(), kinds), Err(RestoreError::Other { .. })));
+    let mut bins = reference(500, 300, 0.4).bins().to_vec();
+    bins[0].kinds = BTreeMap::from([("base".to_owned(), bins[0].machine.clone())]);
+    assert!(matches!(again(durable(), Reference::new(bins).unwrap()), Err(RestoreError::Other { .. })));
     assert!(again(Settings { arl: 1e6, ..durable() }, reference(500, 300, 0.4)).is_ok(), "thresholds may change");
     let mut twice = changes.clone();
     twice.keys.push(twice.keys[1].clone());

@@ -157,11 +157,11 @@ fn kinds_keep_the_promises() {
     let (mut short, mut crossed) = (0, 0.);
     for _ in 0..SETS {
         let drawn = DrawnKinds::new(&mut random, 200, 300, [0.4, 0.2, 0.5, 0.9]);
+        // of the two, the patient one's e-process goes on as if there were no alarm
+        let fresh = [arl, 1e12].map(|arl| Monitor::new(settings(arl), drawn.reference()).unwrap());
         let mut total = 0;
         for _ in 0..STREAMS {
-            let mut monitor = Monitor::new(settings(arl), drawn.reference()).unwrap();
-            // the e-process goes on as if there were no alarm
-            let mut patient = Monitor::new(settings(1e12), drawn.reference()).unwrap();
+            let [mut monitor, mut patient] = [fresh[0].anew(), fresh[1].anew()];
             let (mut until, mut ville) = (None, false);
             for t in 1..=1600 {
                 let text = drawn.text(&mut random, false);
