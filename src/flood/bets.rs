@@ -24,6 +24,8 @@ pub(super) const KEPT: usize = 4;
 pub(super) const VIEWS: usize = 1 + MOST_KINDS;
 /// Places of the bets that the e-process goes by, by the number of views: of each view, and of those on middling shares first.
 const KEPT_AT: [[usize; KEPT]; VIEWS] = [[1, 3, 7, 9], [1, 3, 7, 9], [1, 2, 5, 9], [1, 4, 7, 10]];
+/// Texts of a weak direction have p <= q as often as q to this power: an AUROC of 0.59.
+const WEAK: f64 = 0.7;
 /// A bet on at least this share of machine text is a fast one.
 const FAST: f64 = 0.25;
 /// How far from the expected human rates towards their upper bounds bets place the people they bet against: on the way they lose little if
@@ -58,6 +60,35 @@ impl Place {
     }
 }
 
+/// What a bet is made for.
+#[derive(Debug, Clone, Copy, PartialEq)]
+struct Aim {
+    direction: Direction,
+    /// Of machine text.
+    share: f64,
+}
+
+/// How often the machine texts of a flood have small p-values.
+#[derive(Debug, Clone, Copy, PartialEq)]
+enum Direction {
+    /// As often as those of the reference.
+    Reference,
+    /// As if nothing were known of them.
+    Unknown,
+    /// Hardly more often than people's.
+    Weak,
+}
+
+impl Direction {
+    fn detection(self, reference: &PerLevel) -> PerLevel {
+        match self {
+            Self::Reference => *reference,
+            Self::Unknown => unknown_detection(),
+            Self::Weak => LEVELS.map(|q| q.powf(WEAK)),
+        }
+    }
+}
+
 /// The bets on the p-values of one score.
 #[derive(Debug)]
 struct View {
@@ -87,19 +118,20 @@ impl Bets {
         let views = reference.views();
         let bounds_at = |view, each| reference.bins().iter().map(|bin| Bounds::of(bin, view, each)).collect::<Vec<_>>();
         // half of the error for human rates, half for machine rates
-        let each = 1. - error(settings, views) / (2 * LEVELS.len()) as f64;
+        let each = 1. - error(settings, views, Direction::Reference) / (2 * LEVELS.len()) as f64;
         let view = |view: usize| {
             let own = BETS / views;
             let (bounds, bets) = (bounds_at(view, each), view * own..(view + 1) * own);
             let bins = || reference.bins().iter().zip(&bounds).map(|(bin, b)| (bin, b, detected(bin, view).texts > 0));
             let bet = |(bin, b, known): (&BinRates, &Bounds, bool)| {
                 // a kind that has hardly any texts of this length: its score was made from others
-                if view > 0 && !known { [[1.; BETS]; CELLS] } else { forward((bin, b), settings, (views, &bets)) }
+                if view > 0 && !known { [[1.; BETS]; CELLS] } else { forward((bin, b), settings, (views, view)) }
             };
             View { forward: bins().map(bet).collect(), back: bins().map(|(_, b, known)| back(b, known, settings)).collect(), bets }
         };
         let (bounds, share_bounds) = (bounds_at(0, each), bounds_at(0, 1. - settings.alpha / 8.));
-        let is_fast = |bet: &usize| shares(views)[bet % shares(views).len()] >= FAST;
+        let aims: Vec<Aim> = (0..views).flat_map(|view| aims(views, view)).collect();
+        let is_fast = |bet: &usize| aims[*bet].share >= FAST && aims[*bet].direction != Direction::Weak;
         let weight = 1. / (0..BETS).filter(is_fast).count() as f32;
         let fast = std::array::from_fn(|bet| if is_fast(&bet) { weight } else { 0. });
         Self { views: (0..views).map(view).collect(), reference, bounds, share_bounds, fast }
@@ -154,19 +186,32 @@ impl Bets {
     }
 }
 
-/// Shares of machine text that the bets of one view are made for, with so many views; again and again where there are more bets.
-fn shares(views: usize) -> &'static [f64] {
-    match views {
+/// What the bets of one view are made for, with so many views. The pooled score alone has two directions for shares from large to small. Where there
+/// are kinds, each view goes by its machine texts, and the last bet of the pooled score is on a flood that hardly any score finds.
+fn aims(views: usize, view: usize) -> Vec<Aim> {
+    let shares: &[f64] = match views {
         1 | 2 => &[0.9, 0.5, 0.25, 0.12, 0.06, 0.03],
         3 => &[0.9, 0.35, 0.12, 0.04],
         _ => &[0.9, 0.3, 0.1],
+    };
+    let all = |direction| shares.iter().map(move |&share| Aim { direction, share });
+    if views == 1 {
+        return all(Direction::Reference).chain(all(Direction::Unknown)).collect();
     }
+    let mut out: Vec<Aim> = all(Direction::Reference).collect();
+    if let Some(last) = out.last_mut().filter(|_| view == 0) {
+        *last = Aim { direction: Direction::Weak, share: shares[0] };
+    }
+    out
 }
 
-/// With how much probability, over the reference sets, the bound may fail that one direction of bets rests on: all hold together with the
-/// confidence of the settings.
-fn error(settings: &Settings, views: usize) -> f64 {
-    (1. - settings.confidence) / views.max(2) as f64
+/// With how much probability, over the reference sets, the bound may fail that bets in this direction rest on: all of all views hold together
+/// with the confidence of the settings. A weak direction gains little by any one cell, so that its bound lies near the mean all the same.
+fn error(settings: &Settings, views: usize, direction: Direction) -> f64 {
+    const WEAK_PART: f64 = 0.5;
+    let part = if direction == Direction::Weak { WEAK_PART } else { 1. };
+    let parts = if views == 1 { 2. } else { views as f64 + WEAK_PART };
+    (1. - settings.confidence) * part / parts
 }
 
 /// Bets against "at most the base share", in one bin by the score of one view (STATISTICS 4).
@@ -174,20 +219,21 @@ fn error(settings: &Settings, views: usize) -> f64 {
 /// A direction is the likelihood ratio E of the cells, of machine texts against people, made smaller until its mean under the null is at most 1
 /// by the reference (`stats::mean_upper_bound`). The likelihood ratio of a share s is 1 - s + s E, which keeps the mean at most 1: so one bound
 /// holds for the bets on all shares. STATISTICS 4 mixes levels as bets of their own; here one bet uses all levels at once, which needs a
-/// quarter of the memory and finds a flood sooner. Where there are kinds each view has one direction, its machine texts; the pooled score
-/// alone has another for texts that are found as often as sqrt(q): the reference's generators are not the flood's. What is tolerated by the base
-/// share is taken to be found no more often, by each score, than the texts of that score's reference.
-fn forward((bin, b): (&BinRates, &Bounds), settings: &Settings, (views, bets): (usize, &Range<usize>)) -> [Factors; CELLS] {
+/// quarter of the memory and finds a flood sooner. The pooled score has a second direction, since the reference's generators are not the flood's.
+/// What is tolerated by the base share is taken to be found no more often, by each score, than the texts of that score's reference.
+fn forward((bin, b): (&BinRates, &Bounds), settings: &Settings, (views, view): (usize, usize)) -> [Factors; CELLS] {
     let base = settings.base_share;
     let people: PerLevel = std::array::from_fn(|j| b.human[j] + CAUTION * (b.human_high[j] - b.human[j]));
     let null = Bounds::mixed(&people, &b.machine, base);
     let shapes = reference_shapes(bin.human, &LEVELS, bin.few_shot);
-    let error = error(settings, views);
     let mut all = [[1f32; BETS]; CELLS];
-    let mut places = bets.clone();
-    for machine in [b.machine, unknown_detection()].iter().take(if views == 1 { 2 } else { 1 }) {
-        let machine: PerLevel = std::array::from_fn(|j| machine[j].max(null[j]));
+    let aims = aims(views, view);
+    let taken = |direction: &Direction| aims.iter().any(|aim| aim.direction == *direction);
+    for direction in [Direction::Reference, Direction::Unknown, Direction::Weak].into_iter().filter(taken) {
+        let detection = direction.detection(&b.machine);
+        let machine: PerLevel = std::array::from_fn(|j| detection[j].max(null[j]));
         let gains = likelihood_gains(&machine, &null, true);
+        let error = error(settings, views, direction);
         let human_mean = |error: f64| mean_upper_bound(&shapes, &gains, 1. - error);
         let mean = if base > 0. {
             let tolerated = gains[CELLS - 1] / factors(&gains, &b.machine_high)[CELLS - 1];
@@ -195,9 +241,9 @@ fn forward((bin, b): (&BinRates, &Bounds), settings: &Settings, (views, bets): (
         } else {
             human_mean(error)
         };
-        for (share, bet) in shares(views).iter().zip(&mut places) {
+        for (bet, aim) in (view * aims.len()..).zip(&aims).filter(|(_, aim)| aim.direction == direction) {
             for (cell, gain) in gains.iter().enumerate() {
-                all[cell][bet] = rounded_down(1. - share + share * gain / mean);
+                all[cell][bet] = rounded_down(1. - aim.share + aim.share * gain / mean);
             }
         }
     }
@@ -266,7 +312,12 @@ mod tests {
                 (0..BETS).for_each(|bet| betting[bet] += usize::from(rows.iter().any(|row| row[bet] != 1.)));
                 assert!((0..BETS).all(|bet| own.bets.contains(&bet) == rows.iter().any(|row| row[bet] != 1.)), "view {view}");
                 let above = drawn.iter().filter(|p| own.bets.clone().any(|bet| mean(p, bet) > 1. + 1e-9)).count();
-                let promised = (1. - Settings::default().confidence) * draws as f64 / if kinds == 0 { 1. } else { (kinds + 1) as f64 };
+                let directions: &[Direction] = match (kinds, view) {
+                    (0, _) => &[Direction::Reference, Direction::Unknown],
+                    (_, 0) => &[Direction::Reference, Direction::Weak],
+                    _ => &[Direction::Reference],
+                };
+                let promised: f64 = directions.iter().map(|&d| error(&Settings::default(), kinds + 1, d) * draws as f64).sum();
                 let noise = 4. * promised.sqrt();
                 println!("{kinds} kinds, view {view}: above 1 in {above} of {draws}, promised {promised}");
                 assert!((above as f64) < promised + noise, "{kinds} kinds, view {view}: {above} of {draws}, promised {promised}");

@@ -13,7 +13,7 @@ use super::{
 use crate::text::StreamKey;
 
 /// First byte of both; a change of either layout, of the bets or of their order takes a new one.
-const VERSION: u8 = 2;
+const VERSION: u8 = 3;
 
 /// Why saved state cannot be used.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
