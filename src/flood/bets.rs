@@ -26,7 +26,10 @@ pub(super) const VIEWS: usize = 1 + MOST_KINDS;
 const KEPT_AT: [[usize; KEPT]; VIEWS] = [[1, 3, 7, 9], [1, 3, 7, 9], [1, 2, 5, 9], [1, 4, 7, 10]];
 /// Texts of a weak direction have p <= q as often as q to this power: an AUROC of 0.59.
 const WEAK: f64 = 0.7;
-/// A bet on at least this share of machine text is a fast one.
+/// Error of a weak direction's bound, as a part of another's. With a tenth its bets are too small to find much, with as much the others find
+/// floods later.
+const WEAK_PART: f64 = 0.5;
+/// A bet on at least this share of machine text is a fast one, unless its direction is weak.
 const FAST: f64 = 0.25;
 /// How far from the expected human rates towards their upper bounds bets place the people they bet against: on the way they lose little if
 /// the rates are as expected, and need not be made much smaller for the bound.
@@ -199,16 +202,15 @@ fn aims(views: usize, view: usize) -> Vec<Aim> {
         return all(Direction::Reference).chain(all(Direction::Unknown)).collect();
     }
     let mut out: Vec<Aim> = all(Direction::Reference).collect();
-    if let Some(last) = out.last_mut().filter(|_| view == 0) {
+    if let (0, Some(last)) = (view, out.last_mut()) {
         *last = Aim { direction: Direction::Weak, share: shares[0] };
     }
     out
 }
 
-/// With how much probability, over the reference sets, the bound may fail that bets in this direction rest on: all of all views hold together
-/// with the confidence of the settings. A weak direction gains little by any one cell, so that its bound lies near the mean all the same.
+/// With how much probability, over the reference sets, the bound may fail that bets in this direction rest on: those of all views hold together
+/// with the confidence of the settings.
 fn error(settings: &Settings, views: usize, direction: Direction) -> f64 {
-    const WEAK_PART: f64 = 0.5;
     let part = if direction == Direction::Weak { WEAK_PART } else { 1. };
     let parts = if views == 1 { 2. } else { views as f64 + WEAK_PART };
     (1. - settings.confidence) * part / parts
@@ -228,8 +230,7 @@ fn forward((bin, b): (&BinRates, &Bounds), settings: &Settings, (views, view): (
     let shapes = reference_shapes(bin.human, &LEVELS, bin.few_shot);
     let mut all = [[1f32; BETS]; CELLS];
     let aims = aims(views, view);
-    let taken = |direction: &Direction| aims.iter().any(|aim| aim.direction == *direction);
-    for direction in [Direction::Reference, Direction::Unknown, Direction::Weak].into_iter().filter(taken) {
+    for (bet, Aim { direction, share }) in (view * aims.len()..).zip(aims) {
         let detection = direction.detection(&b.machine);
         let machine: PerLevel = std::array::from_fn(|j| detection[j].max(null[j]));
         let gains = likelihood_gains(&machine, &null, true);
@@ -241,10 +242,8 @@ fn forward((bin, b): (&BinRates, &Bounds), settings: &Settings, (views, view): (
         } else {
             human_mean(error)
         };
-        for (bet, aim) in (view * aims.len()..).zip(&aims).filter(|(_, aim)| aim.direction == direction) {
-            for (cell, gain) in gains.iter().enumerate() {
-                all[cell][bet] = rounded_down(1. - aim.share + aim.share * gain / mean);
-            }
+        for (cell, gain) in gains.iter().enumerate() {
+            all[cell][bet] = rounded_down(1. - share + share * gain / mean);
         }
     }
     all
