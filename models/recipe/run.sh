@@ -2,7 +2,7 @@
 # The whole recipe: corpus -> tokens -> base -> branches and folds -> packed model -> bits per byte -> pieces.
 #   run.sh toy    two minutes: every step on little data, to see that it works
 #   run.sh cpu    an hour and a half of two cores with AVX512-BF16: the embedded model
-#   run.sh gpu    meant for 25 minutes on one GPU with 64 GB or more: a larger model; not run yet
+#   run.sh gpu    a quarter of an hour of one H200: the larger model
 # CORPUS (train-*.txt.xz, val.txt.xz), TEXTS (labelled JSONL) and WORK (what is written) name directories; PYTHON an interpreter with
 # torch, numpy, tokenizers and safetensors; MINUTES the time of the training itself. A run that was stopped goes on where it was.
 set -eu
@@ -29,10 +29,10 @@ cpu)
     mb=16
     ;;
 gpu)
-    WORK=${WORK:-work} MINUTES=${MINUTES:-18}
+    WORK=${WORK:-work} MINUTES=${MINUTES:-9.8}
     prepare='--vocab 8192 --bpe-mb 12'
-    train='--device cuda --bf16 --compile --layers 7 --batch 64 --checks 16'
-    branches='--device cuda --bf16 --layers 1 --tokens 512 --family-tokens 200000 --batch-tokens 8192'
+    train='--device cuda --bf16 --compile --layers 7 --batch 64 --cooldown 0.5 --checks 10 --val-tokens 300000'
+    branches='--device cuda --bf16 --layers 1 --report-rows 50'
     evaluate='--device cuda --bf16' pack='--type int8'
     mb=16
     ;;
