@@ -64,6 +64,36 @@ struct Prepared {
     not_prose: bool,
 }
 
+/// With fewer tokens that are no pieces of a character, the pieces count as well.
+const FEWEST: usize = 8;
+
+impl Prepared {
+    /// The scores that statistics are made of: without the pieces of characters that the tokenizer splits, unless hardly any other token is
+    /// left. The later pieces are no surprise, and a few words in another script would pass for a machine's. Of the branches also without line
+    /// breaks: they are tuned on texts that have none, and tell only how much of the base each has forgotten.
+    fn counted(&self, scores: &TokenScores) -> TokenScores {
+        let all = 0..scores.len();
+        let whole: Vec<usize> = all.clone().filter(|&at| !self.is_piece(at)).collect();
+        let places = if whole.len() < FEWEST { all.collect() } else { whole };
+        let in_line: Vec<usize> = places.iter().copied().filter(|&at| !self.breaks_line(at)).collect();
+        scores.only(&places, &in_line)
+    }
+
+    /// Whether this token shares a character with the one before or after it.
+    fn is_piece(&self, token: usize) -> bool {
+        let offsets = &self.tokens.offsets;
+        let overlap = |first: usize| offsets.get(first).zip(offsets.get(first + 1)).is_some_and(|(a, b)| b.0 < a.1);
+        overlap(token) || token > 0 && overlap(token - 1)
+    }
+
+    /// Whether this token holds a line break.
+    fn breaks_line(&self, token: usize) -> bool {
+        let bytes = |&(start, end): &(u32, u32)| self.normalized.text.as_bytes().get(start as usize..end as usize);
+        let bytes = self.tokens.offsets.get(token).and_then(bytes).unwrap_or_default();
+        bytes.iter().any(|byte| matches!(byte, b'\n' | b'\r'))
+    }
+}
+
 impl Detector {
     /// Joins a model and the calibration that was made with it.
     pub fn new(scorer: Box<dyn Scorer>, calibration: Arc<Calibration>, options: Options) -> Result<Self, DetectorError> {
@@ -132,10 +162,11 @@ impl Detector {
     }
 
     fn judge(&self, document: &Document, prepared: &Prepared, scores: TokenScores) -> Assessment {
+        let counted = prepared.counted(&scores);
         let evidence = Evidence {
             document,
             normalization: text::Normalization { invalid_utf8: document.invalid_utf8, ..prepared.normalized.counts },
-            tokens: &scores,
+            tokens: &counted,
             unsupported_language: prepared.unsupported_language,
             not_prose: prepared.not_prose,
         };
@@ -179,6 +210,47 @@ fn token_scores(document: &Document, prepared: &Prepared, scores: &TokenScores) 
 mod tests {
     use super::*;
     use crate::model::Fake;
+
+    #[test]
+    fn the_ratio_of_the_branches_takes_no_token_with_a_line_break() {
+        // a text's branches say 3 nats by people and 1 by machines, 9 and 0 at a line break
+        let branched = |text: &str| {
+            let fake = Fake::default();
+            let prepared = prepare_one(&fake, &Document::new(text), true).unwrap();
+            let at = |break_: f32, other| prepared.tokens.ids.iter().map(|&id| if id == 10 { break_ } else { other }).collect();
+            let zeros = || vec![0.; prepared.tokens.ids.len()];
+            let scores = TokenScores {
+                human_surprisal: at(9., 3.),
+                machine_surprisal: at(0., 1.),
+                surprisal: zeros(),
+                rank: vec![1; prepared.tokens.ids.len()],
+                entropy: zeros(),
+                variance: zeros(),
+                ..TokenScores::default()
+            };
+            let detector = Detector::new(Box::new(fake), Calibration::for_fake().into(), Options::default()).unwrap();
+            detector.judge(&Document::new(text), &prepared, scores).statistics.unwrap()
+        };
+        for text in ["one line of it", "two\nlines of it", "é\n\n\nlines\r\nof it"] {
+            let found = branched(text);
+            assert_eq!((found.log_likelihood_ratio, found.log_likelihood_ratio_std), (Some(2.), Some(0.)), "{text:?}");
+        }
+    }
+
+    #[test]
+    fn pieces_of_a_split_character_do_not_count_beside_whole_tokens() {
+        // one token a byte, and the two bytes of é share its place
+        let counted = |text: &str| {
+            let mut prepared = prepare_one(&Fake::default(), &Document::new(text), true).unwrap();
+            for (at, c) in text.char_indices().filter(|(_, c)| c.len_utf8() > 1) {
+                prepared.tokens.offsets[at..at + c.len_utf8()].fill((at as u32, (at + c.len_utf8()) as u32));
+            }
+            let scores = TokenScores { surprisal: (0..text.len()).map(|at| at as f32).collect(), ..TokenScores::default() };
+            prepared.counted(&scores).surprisal
+        };
+        assert_eq!(counted("éé, a café!"), [4., 5., 6., 7., 8., 9., 10., 13.]);
+        assert_eq!(counted("éé, a caf").len(), 11, "with seven whole tokens the pieces count as well");
+    }
 
     #[test]
     fn an_assessment_carries_the_models_mean_state_and_never_tells_it() {

@@ -69,7 +69,7 @@ pub struct Assessment {
     pub kind_p_values: BTreeMap<String, f64>,
     /// Probability of machine text where both are equally many.
     pub machine_probability: Option<f64>,
-    /// Tokens scored.
+    /// Tokens that the statistics are made of: all but the pieces of characters that the tokenizer splits.
     pub tokens: usize,
     /// Words of the original text.
     pub words: usize,
@@ -154,7 +154,7 @@ pub struct Evidence<'a> {
     pub document: &'a Document,
     /// What normalisation changed.
     pub normalization: Normalization,
-    /// Per-token scores; empty where nothing was scored.
+    /// Scores of the tokens that count; empty where nothing was scored.
     pub tokens: &'a TokenScores,
     /// Whether the text is in a language that the model does not know.
     pub unsupported_language: bool,

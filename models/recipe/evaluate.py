@@ -1,6 +1,6 @@
 """Bits per byte of GPT-2 directories on held-out text: comparable across tokenizers and context lengths.
 
-  python evaluate.py base models/highwater-7m --val corpus/val.txt.xz
+  python evaluate.py base models/highwater-27m --val corpus/val.txt.xz
 
 Each document is led by <|endoftext|> and cut into windows of the context's length that overlap by one token, so that every token is
 predicted once. Prints nats per token and bits per byte of UTF-8. --every 10 takes every tenth document.

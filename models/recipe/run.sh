@@ -1,8 +1,8 @@
 #!/bin/sh
 # The whole recipe: corpus -> tokens -> base -> branches and folds -> packed model -> bits per byte -> pieces.
 #   run.sh toy    two minutes: every step on little data, to see that it works
-#   run.sh cpu    an hour and a half of two cores with AVX512-BF16: the embedded model
-#   run.sh gpu    ten minutes of one H200 for the training itself: the larger model
+#   run.sh cpu    an hour and a half of two cores with AVX512-BF16: a small one, of 7 million parameters
+#   run.sh gpu    ten minutes of one H200 for the training itself: the embedded model
 # CORPUS (train-*.txt.xz, val.txt.xz), TEXTS (labelled JSONL) and WORK (what is written) name directories; PYTHON an interpreter with
 # torch, numpy, tokenizers and safetensors; MINUTES the time of the training itself. A run that was stopped goes on where it was.
 set -eu

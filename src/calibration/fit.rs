@@ -75,7 +75,7 @@ impl FitOptions {
     /// Usual options for a calibration of this name for this model.
     pub fn new(name: impl Into<String>, model_name: impl Into<String>, model_hash: impl Into<String>, created: Timestamp) -> Self {
         let (name, model_name, model_hash) = (name.into(), model_name.into(), model_hash.into());
-        Self { name, model_name, model_hash, normalize: true, created, bin_size: 2000, ridge: 1e-2, folds: 5, kinds: Vec::new() }
+        Self { name, model_name, model_hash, normalize: true, created, bin_size: 2000, ridge: 3e-2, folds: 5, kinds: Vec::new() }
     }
 }
 

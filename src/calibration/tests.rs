@@ -229,7 +229,7 @@ fn damaged_files_are_refused_by_name() {
     let bin = |name: &'static str, to: serde_json::Value| move |v: &mut serde_json::Value| v["bins"][0][name] = to.clone();
     let top = |name: &'static str, to: serde_json::Value| move |v: &mut serde_json::Value| v[name] = to.clone();
     let cases = [
-        (damage(&top("schema", 2.into())), "schema 2, expected 1"),
+        (damage(&top("schema", 1.into())), "schema 1, expected 2"),
         (damage(&top("surprise", 2.into())), "unknown field `surprise`"),
         (damage(&top("bins", serde_json::json!([]))), "no length bins"),
         (damage(&top("min_tokens", 3.into())), "min_tokens is 3"),

@@ -10,11 +10,11 @@ use std::{
 /// The one place that says which model is compiled in.
 macro_rules! embedded {
     ($file:literal) => {
-        include_bytes!(concat!(env!("CARGO_MANIFEST_DIR"), "/models/highwater-7m/", $file))
+        include_bytes!(concat!(env!("CARGO_MANIFEST_DIR"), "/models/highwater-27m/", $file))
     };
 }
 
-const EMBEDDED_NAME: &str = "highwater-7m";
+const EMBEDDED_NAME: &str = "highwater-27m";
 const EMBEDDED_CONFIG: &[u8] = embedded!("config.json");
 const EMBEDDED_TOKENIZER: &[u8] = embedded!("tokenizer.json");
 const EMBEDDED_WEIGHTS: &[u8] = embedded!("model.safetensors");

@@ -139,6 +139,20 @@ impl TokenScores {
         }
     }
 
+    /// The scores of some tokens, by their places, and what the branches say of others.
+    pub fn only(&self, places: &[usize], of_branches: &[usize]) -> Self {
+        let some = |all: &[f32], places: &[usize]| places.iter().filter_map(|&at| all.get(at).copied()).collect();
+        Self {
+            surprisal: some(&self.surprisal, places),
+            rank: places.iter().filter_map(|&at| self.rank.get(at).copied()).collect(),
+            entropy: some(&self.entropy, places),
+            variance: some(&self.variance, places),
+            pooled: self.pooled.clone(),
+            human_surprisal: some(&self.human_surprisal, of_branches),
+            machine_surprisal: some(&self.machine_surprisal, of_branches),
+        }
+    }
+
     /// Whether every number is finite.
     fn is_finite(&self) -> bool {
         let Self { surprisal, rank: _, entropy, variance, pooled, human_surprisal, machine_surprisal } = self;

@@ -1,6 +1,6 @@
 //! The fitted score: ridge logistic regression over statistics that are standardised against human texts of the same length.
 //!
-//! score = intercept + sum over features of `weight` z + `tail_weight` (sqrt(1 + z²) - 1) + `length_weight` z v, the raw log odds, with
+//! score = intercept + sum over features of `weight` z + `tail_weight` z²/(z² + 3) + `length_weight` z v, the raw log odds, with
 //! z = (x - m(T)) / sd(T), m and ln sd each linear in (1, u, u²), u = 1/sqrt(T), and v = ln(T/128); T tokens, held within the shortest text of the
 //! fit, 8 or more, and 2048.
 
@@ -16,6 +16,8 @@ const SMALLEST_SD: f64 = 1e-3;
 const LARGEST_LOG_SD: f64 = 1e4;
 /// -E ln |x| of a standard normal x: (ln 2 + Euler's constant) / 2.
 const MEAN_LOG_NORMAL: f64 = 0.635_181_422_730_739;
+/// z² at which a tail counts half.
+const TAIL: f64 = 3.;
 const SCORING_STEPS: usize = 12;
 /// Only so that texts of one single length can be fitted.
 const LENGTH_RIDGE: f64 = 1e-9;
@@ -53,7 +55,8 @@ pub struct Term {
     pub log_sd: [f64; 3],
     /// Weight of z: which side is machine-like.
     pub weight: f64,
-    /// Weight of sqrt(1 + z²) - 1: what both tails have in common. It grows like |z|, so one wild value cannot take over as a square would.
+    /// Weight of z²/(z² + 3): what both tails have in common. It never exceeds 1: people of a kind that the fit has not seen can lie further
+    /// out than any text of its own, and what is merely unlike must not grow into evidence of a machine.
     pub tail_weight: f64,
     /// Weight of z v: how the side changes with length.
     pub length_weight: f64,
@@ -181,7 +184,7 @@ fn design(terms: &[Term], row: &TrainingRow<'_>) -> Vec<f64> {
 }
 
 fn tail(z: f64) -> f64 {
-    1f64.hypot(z) - 1.
+    z * z / (z * z + TAIL)
 }
 
 fn length_basis(tokens: usize) -> [f64; 3] {

@@ -29,9 +29,10 @@ pub struct Statistics {
     pub surprisal_p90: f64,
     /// Correlation of each token's surprisal with the next one's; null where all are equal or there is but one.
     pub surprisal_autocorrelation: Option<f64>,
-    /// Mean surprisal under the model's human branch less that under its machine branch, nats per token; null where it has no branches.
+    /// Mean surprisal under the model's human branch less that under its machine branch, nats per token, over the tokens that hold no line
+    /// break; null where there are no branches.
     pub log_likelihood_ratio: Option<f64>,
-    /// Standard deviation of that difference over the text's tokens, nats.
+    /// Standard deviation of that difference over the same tokens, nats.
     pub log_likelihood_ratio_std: Option<f64>,
     /// Shares of tokens by rank bucket (GLTR).
     pub rank_fractions: RankFractions,
