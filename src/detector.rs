@@ -1,7 +1,7 @@
 //! The one door: documents in, assessments out. Owns the model; knows no file and no socket.
 
 use crate::{
-    calibration::Calibration,
+    calibration::{Calibration, SHORTEST},
     model::{ModelError, ModelInfo, Scorer, TokenScores, Tokens},
     text::{self, Document, Normalized},
     verdict::{Assessment, Evidence, Policy, TokenScore},
@@ -64,17 +64,14 @@ struct Prepared {
     not_prose: bool,
 }
 
-/// With fewer tokens that are no pieces of a character, the pieces count as well.
-const FEWEST: usize = 8;
-
 impl Prepared {
-    /// The scores that statistics are made of: without the pieces of characters that the tokenizer splits, unless hardly any other token is
-    /// left. The later pieces are no surprise, and a few words in another script would pass for a machine's. Of the branches also without line
+    /// The scores that statistics are made of: without the pieces of characters that the tokenizer splits, unless fewer others are left than a
+    /// p-value takes. The later pieces are no surprise, and a few words in another script would pass for a machine's. Of the branches also without line
     /// breaks: they are tuned on texts that have none, and tell only how much of the base each has forgotten.
     fn counted(&self, scores: &TokenScores) -> TokenScores {
         let all = 0..scores.len();
         let whole: Vec<usize> = all.clone().filter(|&at| !self.is_piece(at)).collect();
-        let places = if whole.len() < FEWEST { all.collect() } else { whole };
+        let places = if whole.len() < SHORTEST { all.collect() } else { whole };
         let in_line: Vec<usize> = places.iter().copied().filter(|&at| !self.breaks_line(at)).collect();
         scores.only(&places, &in_line)
     }

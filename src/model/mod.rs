@@ -139,7 +139,7 @@ impl TokenScores {
         }
     }
 
-    /// The scores of some tokens, by their places, and what the branches say of others.
+    /// The scores of some tokens, by their places, and what the branches say of others: of as many or fewer.
     pub fn only(&self, places: &[usize], of_branches: &[usize]) -> Self {
         let some = |all: &[f32], places: &[usize]| places.iter().filter_map(|&at| all.get(at).copied()).collect();
         Self {

@@ -122,9 +122,13 @@ fn the_fitted_score_uses_both_tails() {
     let plain = area(&fresh, |s, _| -s.mean_surprisal_nats);
     assert!(fitted > 0.9, "fitted {fitted}");
     let level = |t: &Term| Term { tail_weight: 0., ..t.clone() };
-    let one_sided = FittedScore { terms: score.terms.iter().map(level).collect(), ..score.clone() };
-    let one_sided = area(&fresh, |s, t| one_sided.score(s, t));
-    assert!(one_sided < fitted - 0.01, "the tails must carry it: {one_sided} without them, {fitted} with");
+    let tails = |t: &Term| Term { weight: 0., length_weight: 0., ..t.clone() };
+    let only = |of: &dyn Fn(&Term) -> Term| {
+        let only = FittedScore { terms: score.terms.iter().map(of).collect(), ..score.clone() };
+        area(&fresh, |s, t| only.score(s, t))
+    };
+    let (one_sided, tails) = (only(&level), only(&tails));
+    assert!(tails > 0.95 && one_sided < fitted - 0.01, "the tails must carry it: {one_sided} without them, {tails} by them, {fitted} with");
     assert!((plain - 0.5).abs() < 0.1, "the likelihood must fail here, or the test shows nothing: {plain}");
 }
 
