@@ -69,13 +69,16 @@ fn main() -> Result<(), Box<dyn Error>> {
     let rows: Vec<Scored> = rows.lines().map(serde_json::from_str).collect::<Result<_, _>>()?;
     let samples: Vec<Sample> = rows.into_iter().filter(|row| row.p_value.is_some()).map(Sample::from).collect();
     let (model, hash) = made.as_ref().map_or(("", ""), |made| (&made.model_name, made.model_hash()));
-    let options = FitOptions::new("left out", model, hash, Timestamp::UNIX_EPOCH);
+    let apart: Vec<String> = made.iter().flat_map(|made| &made.sources).filter(|s| s.apart).map(|s| s.name.clone()).collect();
+    let options = FitOptions { apart, ..FitOptions::new("left out", model, hash, Timestamp::UNIX_EPOCH) };
+    let met = |s: &Sample| !s.machine || !options.apart.contains(&s.family);
+    let machines = |samples: Vec<Sample>| samples.into_iter().filter(|s| s.machine && met(s)).collect::<Vec<_>>();
     println!("| community | texts | p <= 1% | 95% of draws | p <= 5% | 95% of draws | conformal alone: 1% | 5% | machine found at 1% |");
     println!("|---|---:|---:|---:|---:|---:|---:|---:|---:|");
     for community in COMMUNITIES {
-        let (own, rest) = apart(&samples, community);
+        let (own, rest) = parted(&samples, community, met);
         let (base, _) = Calibration::fit(&rest, &options)?;
-        let machine: Vec<Sample> = rest.into_iter().filter(|s| s.machine).collect();
+        let machine = machines(rest);
         let [one, five] = [0.01, 0.05].map(|level| percent(rate(&base, &own, level)));
         println!("| {community} | none | {one} | | {five} | | | | {} |", percent(rate(&base, &machine, 0.01)));
         for size in SIZES {
@@ -85,16 +88,16 @@ fn main() -> Result<(), Box<dyn Error>> {
     if let Some(folder) = folder {
         // streams look at kinds of machine text as well, single texts do not
         let kinds = made.iter().flat_map(Calibration::kinds).map(Kind::of).collect();
-        let options = FitOptions { kinds, ..options };
+        let options = FitOptions { kinds, ..options.clone() };
         let families: BTreeSet<&str> = samples.iter().map(|s| s.family.as_str()).collect();
         for family in families {
-            let (own, rest) = apart(&samples, family);
+            let (own, rest) = parted(&samples, family, met);
             let (machine, human): (Vec<Sample>, Vec<Sample>) = own.into_iter().partition(|s| s.machine);
             if human.len() < ENOUGH {
                 continue;
             }
             let (base, _) = Calibration::fit(&rest, &options)?;
-            let machine = if machine.is_empty() { rest.into_iter().filter(|s| s.machine).collect() } else { machine };
+            let machine = if machine.is_empty() { machines(rest) } else { machine };
             leave(&base, &draw(&human, 300, 0).1, &machine, &format!("{folder}/{family}-none"))?;
             for (size, name) in [(300, "300"), (human.len() * 2 / 3, "two-thirds")] {
                 let (few, fresh) = draw(&human, size, 0);
@@ -106,11 +109,11 @@ fn main() -> Result<(), Box<dyn Error>> {
     Ok(())
 }
 
-/// The texts of a data set, each human document once, and the others' without its documents.
-fn apart(samples: &[Sample], family: &str) -> (Vec<Sample>, Vec<Sample>) {
+/// The texts of a data set that people may meet, each human document once, and the others' without its documents.
+fn parted(samples: &[Sample], family: &str, met: impl Fn(&Sample) -> bool) -> (Vec<Sample>, Vec<Sample>) {
     let (own, rest): (Vec<Sample>, Vec<Sample>) = samples.iter().cloned().partition(|s| s.family == family);
     let mut seen = HashSet::new();
-    let own: Vec<Sample> = own.into_iter().filter(|s| seen.insert(s.group) || s.machine).collect();
+    let own: Vec<Sample> = own.into_iter().filter(|s| met(s) && (seen.insert(s.group) || s.machine)).collect();
     let rest = rest.into_iter().filter(|s| !seen.contains(&s.group)).collect();
     (own, rest)
 }

@@ -9,6 +9,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "models" / "recipe"))
 
+import markov  # noqa: E402
 import pieces  # noqa: E402
 import texts  # noqa: E402
 
@@ -76,6 +77,19 @@ class Cleaning(unittest.TestCase):
         human, machine, other = row(prompt + "and so on", pair="1"), row(prompt + "or not", machine=True, pair="1"), row("A", machine=True, pair="2")
         texts.mark_shared_starts([human, machine, other])
         self.assertEqual([human.skip, machine.skip, other.skip], [len(prompt), len(prompt), 0])
+
+
+class Chains(unittest.TestCase):
+    def test_a_word_follows_two_words_or_one_or_begins(self):
+        chain = markov.Chain([line.split() for line in ("a b c", "a b d", "x b e", "y z f")])
+        seen = []
+        choice = lambda found: seen.append(found) or found[0]  # noqa: E731
+        chain.next(["a", "b"], choice)
+        chain.next(["x", "b"], choice)
+        chain.next(["z"], choice)
+        chain.next(["y", "f"], choice)
+        self.assertEqual(seen, [["c", "d"], ["c", "d", "e"], ["f"], ["a", "a", "x", "y"]])
+        self.assertEqual(chain.text(5, lambda found: found[-1]), "y z f y z")
 
 
 class Pieces(unittest.TestCase):

@@ -1,5 +1,5 @@
 #!/bin/sh
-# The whole recipe: corpus -> tokens -> base -> branches and folds -> packed model -> bits per byte -> pieces.
+# The whole recipe: corpus -> tokens -> base -> the same without outliers -> branches and folds -> packed model -> bits per byte -> pieces.
 #   run.sh toy    two minutes: every step on little data, to see that it works
 #   run.sh cpu    an hour and a half of two cores with AVX512-BF16: a small one, of 7 million parameters
 #   run.sh gpu    ten minutes of one H200 for the training itself: the embedded model
@@ -47,9 +47,10 @@ step() { printf '\n== %s\n' "$*"; "$PYTHON" "$here/$@"; }
 mkdir -p "$WORK"
 step prepare.py --train "$CORPUS/train-*.txt.xz" --val "$CORPUS/val.txt.xz" --out "$WORK/data" $prepare
 step train.py --data "$WORK/data" --out "$WORK/base" --minutes "$MINUTES" $train
-step branches.py --model "$WORK/base" --texts "$TEXTS/*.jsonl" --families "$here/families.json" --out "$WORK/base/branches.safetensors" \
+step smooth.py "$WORK/base" "$WORK/smooth" --texts "$CORPUS/val.txt.xz"
+step branches.py --model "$WORK/smooth" --texts "$TEXTS/*.jsonl" --families "$here/families.json" --out "$WORK/smooth/branches.safetensors" \
     --folds "$WORK/folds" $branches
-step pack.py "$WORK/base" "$WORK/packed" $pack
+step pack.py "$WORK/smooth" "$WORK/packed" $pack
 cp "$here/SOURCES.md" "$WORK/packed/"
 step evaluate.py "$WORK/base" "$WORK/packed" --val "$CORPUS/val.txt.xz" $evaluate
 rm -rf "$WORK/pieces"

@@ -69,13 +69,31 @@ pub struct FitOptions {
     pub folds: usize,
     /// Kinds of machine text that get a score of their own, for streams; at most [`crate::stats::MOST_KINDS`].
     pub kinds: Vec<KindOf>,
+    /// Data sets whose machine texts only the kinds' scores are fitted on: the score that gives verdicts does not see them.
+    pub apart: Vec<String>,
 }
 
 impl FitOptions {
     /// Usual options for a calibration of this name for this model.
     pub fn new(name: impl Into<String>, model_name: impl Into<String>, model_hash: impl Into<String>, created: Timestamp) -> Self {
         let (name, model_name, model_hash) = (name.into(), model_name.into(), model_hash.into());
-        Self { name, model_name, model_hash, normalize: true, created, bin_size: 2000, ridge: 3e-2, folds: 5, kinds: Vec::new() }
+        Self {
+            name,
+            model_name,
+            model_hash,
+            normalize: true,
+            created,
+            bin_size: 2000,
+            ridge: 3e-2,
+            folds: 5,
+            kinds: Vec::new(),
+            apart: Vec::new(),
+        }
+    }
+
+    /// The samples that the score for verdicts is fitted on.
+    pub(super) fn pooled<'a>(&self, samples: &[&'a Sample]) -> Vec<&'a Sample> {
+        samples.iter().filter(|s| !s.machine || !self.apart.contains(&s.family)).copied().collect()
     }
 }
 
@@ -150,10 +168,11 @@ impl Calibration {
     /// ```
     pub fn fit(samples: &[Sample], options: &FitOptions) -> Result<(Self, FitReport), FitError> {
         let long: Vec<&Sample> = samples.iter().filter(|s| s.tokens >= SHORTEST).collect();
-        enough(&long)?;
-        let score = fit_score(&long, options.ridge)?;
-        let starts = starts(&long, &EDGES, options.bin_size);
-        let crossed = cross_fit(&long, &starts, options)?;
+        let pooled = options.pooled(&long);
+        enough(&pooled)?;
+        let score = fit_score(&pooled, options.ridge)?;
+        let starts = starts(&pooled, &EDGES, options.bin_size);
+        let crossed = cross_fit(&pooled, &starts, options)?;
         let bins = bins_of(&starts, &crossed);
         let mut kinds = options.kinds.iter().map(|of| of.fit(&long, &starts, options)).collect::<Result<Vec<Kind>, _>>()?;
         kinds.sort_by(|a, b| a.name.cmp(&b.name));
@@ -170,7 +189,7 @@ impl Calibration {
             model_hash: options.model_hash.clone(),
             normalize: options.normalize,
             created: options.created,
-            sources: sources(&long),
+            sources: sources(&long, &options.apart),
             min_tokens: min_tokens(&report, &bins),
             score: ScoreModel::Fitted(score),
             bins,
@@ -268,7 +287,7 @@ fn min_tokens(report: &FitReport, bins: &[Bin]) -> usize {
 }
 
 /// Where the samples came from, by family name.
-pub(super) fn sources(samples: &[&Sample]) -> Vec<Source> {
+pub(super) fn sources(samples: &[&Sample], apart: &[String]) -> Vec<Source> {
     let mut families: BTreeMap<&str, Vec<&Sample>> = BTreeMap::new();
     for s in samples {
         families.entry(&s.family).or_default().push(s);
@@ -280,6 +299,7 @@ pub(super) fn sources(samples: &[&Sample]) -> Vec<Source> {
         machine: of.iter().filter(|s| s.machine).count(),
         generators: named(of.iter().filter_map(|s| s.generator.as_ref()).collect()),
         domains: named(of.iter().filter_map(|s| s.domain.as_ref()).collect()),
+        apart: apart.iter().any(|family| family == name),
     };
     families.into_iter().map(source).collect()
 }

@@ -28,6 +28,10 @@ pub struct Kind {
     pub name: String,
     /// The data sets whose machine texts it was fitted on.
     pub families: Vec<String>,
+    /// Whether only profiles read it: all of its data sets are apart, made to stand in for machines, and people of a community that the
+    /// calibration has not seen can be taken for them.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub in_profiles_only: bool,
     pub(super) score: ScoreModel,
     pub(super) bins: Vec<Bin>,
 }
@@ -36,6 +40,11 @@ impl KindOf {
     /// The human samples, and the machine samples of this kind.
     pub(super) fn among<'a>(&self, samples: &[&'a Sample]) -> Vec<&'a Sample> {
         samples.iter().filter(|s| !s.machine || self.families.contains(&s.family)).copied().collect()
+    }
+
+    /// Whether all of its data sets are apart.
+    pub(super) fn is_apart(&self, options: &FitOptions) -> bool {
+        self.families.iter().all(|family| options.apart.contains(family))
     }
 
     /// Fits the kind's score and its reference over bins that begin at `starts`.
@@ -47,7 +56,8 @@ impl KindOf {
         }
         let score = ScoreModel::Fitted(fit_score(&samples, options.ridge)?);
         let crossed = cross_fit(&samples, starts, options)?;
-        Ok(Kind { name: self.name.clone(), families: self.families.clone(), score, bins: bins_of(starts, &crossed) })
+        let (name, families) = (self.name.clone(), self.families.clone());
+        Ok(Kind { name, families, in_profiles_only: self.is_apart(options), score, bins: bins_of(starts, &crossed) })
     }
 }
 

@@ -72,6 +72,9 @@ pub struct Source {
     pub generators: Vec<String>,
     /// Domains of all texts, sorted.
     pub domains: Vec<String>,
+    /// Whether only kinds' scores were fitted on its machine texts, and not the score for verdicts.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub apart: bool,
 }
 
 /// What a calibration says of one document's score.
@@ -116,7 +119,7 @@ impl Calibration {
             Term { feature: Feature::MeanSurprisal, mean: [3., 0., 0.], log_sd: [0.; 3], weight: -1., tail_weight: 0., length_weight: 0. };
         let score = ScoreModel::Fitted(FittedScore { intercept: 0., shortest: SHORTEST, terms: vec![term] });
         let bins = vec![Bin::new(SHORTEST, around(-1.), around(1.), Some(Logistic { intercept: 0., slope: 2. }))];
-        let kind = Kind { name: "fake".into(), families: Vec::new(), score: score.clone(), bins: bins.clone() };
+        let kind = Kind { name: "fake".into(), families: Vec::new(), in_profiles_only: false, score: score.clone(), bins: bins.clone() };
         Self {
             name: "fake".into(),
             model_name: "fake".into(),
@@ -158,6 +161,11 @@ impl Calibration {
         &self.kinds
     }
 
+    /// Those that texts are read by.
+    pub fn kinds_read(&self) -> impl Iterator<Item = &Kind> {
+        self.kinds.iter().filter(|kind| !kind.in_profiles_only)
+    }
+
     /// The bin of a document of `tokens` tokens; `None` below the smallest calibrated length.
     pub fn bin(&self, tokens: usize) -> Option<&Bin> {
         self.place(tokens).map(|i| &self.bins[i])
@@ -176,7 +184,7 @@ impl Calibration {
 
     /// What each bin's reference says of p-values at these ascending levels, as plain counts: what streams bet with.
     pub fn bin_rates(&self, levels: &[f64]) -> Vec<stats::BinRates> {
-        let kinds = |i: usize| self.kinds.iter().map(|kind| (kind.name.clone(), kind.bins[i].detected(levels))).collect();
+        let kinds = |i: usize| self.kinds_read().map(|kind| (kind.name.clone(), kind.bins[i].detected(levels))).collect();
         let rates = |(i, bin): (usize, &Bin)| stats::BinRates {
             from_tokens: bin.from_tokens,
             human: bin.documents(),
@@ -192,7 +200,7 @@ impl Calibration {
         let score = self.score.score(statistics, tokens);
         let place = self.place(tokens);
         let bin = place.map(|i| &self.bins[i]);
-        let known = |i: usize| self.kinds.iter().filter(move |k| !k.bins[i].machine().is_empty());
+        let known = |i: usize| self.kinds_read().filter(move |k| !k.bins[i].machine().is_empty());
         let kind = |i: usize, kind: &Kind| (kind.name.clone(), kind.bins[i].p_value(kind.score.score(statistics, tokens)));
         Reading {
             score,

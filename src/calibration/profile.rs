@@ -62,10 +62,10 @@ impl Calibration {
         let conformal = || scales().into_iter().map(|scale| scale.conformal(&humans, &lengths)).collect();
         let mut read = lent.unwrap_or_else(conformal).into_iter();
         let bins = read.next().unwrap_or_default();
-        let kinds = self.kinds.iter().zip(read).map(|(kind, bins)| Kind { bins, ..kind.clone() }).collect();
+        let kinds = self.kinds.iter().zip(read).map(|(kind, bins)| Kind { bins, in_profiles_only: false, ..kind.clone() }).collect();
         // what a conformal profile keeps of the base are its machine scores
         let base = self.sources.iter().map(|s| Source { human: if is_lent { s.human } else { 0 }, ..s.clone() });
-        let sources = sources(&humans).into_iter().chain(base.filter(|s| s.human + s.machine > 0)).collect();
+        let sources = sources(&humans, &[]).into_iter().chain(base.filter(|s| s.human + s.machine > 0)).collect();
         Ok(Self { name: name.into(), created, sources, bins, kinds, ..self.clone() })
     }
 

@@ -32,7 +32,8 @@ pub struct LeftOut {
     pub score: f64,
     /// Read against the human texts of the other data sets.
     pub p_value: f64,
-    /// The same by each kind's score, by the kind's name; without the kinds of which the data set is all there is.
+    /// The same by each kind's score, by the kind's name; without the kinds of which the data set is all there is, and those that only
+    /// profiles read.
     pub kinds: BTreeMap<String, f64>,
 }
 
@@ -119,12 +120,12 @@ pub(super) fn leave_out(samples: &[&Sample], bins: &[Bin], options: &FitOptions)
         // families share human documents: what the fit saw elsewhere would not be left out
         let seen: BTreeSet<u64> = own.iter().map(|s| s.group).collect();
         let rest: Vec<&Sample> = others.into_iter().filter(|s| !seen.contains(&s.group)).collect();
-        let (scored, p_values) = by_fit_on(&rest, &own, (&rest, &starts), options.ridge)?;
+        let (scored, p_values) = by_fit_on(&options.pooled(&rest), &own, (&rest, &starts), options.ridge)?;
         let by_kind = |kind: &KindOf| {
             let (_, p_values) = by_fit_on(&kind.among(&rest), &own, (&rest, &starts), options.ridge)?;
             Some((kind.name.clone(), p_values))
         };
-        let kinds: BTreeMap<String, Vec<f64>> = options.kinds.iter().filter_map(by_kind).collect();
+        let kinds: BTreeMap<String, Vec<f64>> = options.kinds.iter().filter(|kind| !kind.is_apart(options)).filter_map(by_kind).collect();
         let places = (0..samples.len()).filter(|&i| samples[i].family == family);
         for (i, (place, crossed)) in places.zip(&scored).enumerate() {
             let kinds = kinds.iter().map(|(name, p)| (name.clone(), p[i])).collect();

@@ -254,10 +254,24 @@ pub(super) struct Calibrate {
     /// A kind of machine text that gets a score of its own, for streams: its name, and the files of --machine that hold it, without endings
     ///
     /// Floods are mostly of one kind, and the score made for it finds them sooner. Verdicts on single texts do not look at it.
-    /// Give it up to three times; in the environment a `;` stands between several.
+    /// Give it up to four times; in the environment a `;` stands between several.
     #[arg(long = "kind", value_name = "NAME=FILE[,FILE…]", value_parser = kind_of, value_delimiter = ';', env = "HIGHWATER_KIND", hide_env = true)]
     #[arg(requires = "machine", hide_short_help = true)]
     pub(super) kinds: Vec<KindOf>,
+    /// Files of --machine, without endings, that only the scores of their --kind are fitted on, and not the one that gives verdicts
+    ///
+    /// For texts that are unlike what most machines write, such as those of a Markov chain: in one score for all they do more harm than good.
+    /// A kind of nothing but such files is watched for with a profile only: people of a community not seen before can be taken for it.
+    #[arg(
+        long,
+        value_name = "FILE[,FILE…]",
+        value_delimiter = ',',
+        env = "HIGHWATER_APART",
+        hide_env = true,
+        requires = "kinds",
+        hide_short_help = true
+    )]
+    pub(super) apart: Vec<String>,
     /// Its name in answers [default: the file's name without its ending]
     #[arg(long, alias = "name", value_name = "NAME", env = "HIGHWATER_PROFILE", hide_env = true)]
     pub(super) profile: Option<String>,

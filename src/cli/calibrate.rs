@@ -8,7 +8,7 @@ use super::{
     args::{Calibrate, Common},
     chatty, evaluate,
     folds::{self, Folds, Scorers},
-    join,
+    join::{self, Wanted},
     progress::Bar,
     settings::{Setup, layers},
 };
@@ -73,7 +73,7 @@ pub(super) fn run(args: &Calibrate, common: &Common, matches: &ArgMatches) -> an
     if chatty() {
         writeln!(io::stderr(), "{} texts scored; fitting", samples.len())?;
     }
-    let made = join::fit(&samples, &setup, &info, (&name, &args.kinds))?;
+    let made = join::fit(&samples, &setup, &info, &Wanted { name: &name, kinds: &args.kinds, apart: &args.apart })?;
     if let Some(path) = &args.scored {
         evaluate::write(path, |out| made.write_scored(&samples, &setup, out))?;
     }
@@ -93,7 +93,7 @@ fn files(args: &Calibrate) -> anyhow::Result<u64> {
     bytes(args.human.iter().chain(&args.machine), outputs)
 }
 
-/// Refuses a kind that is named twice, or of a data set that is not given.
+/// Refuses a kind that is named twice, a data set that is not given, and one apart that is of no kind: nothing would be fitted on it.
 fn kinds(args: &Calibrate) -> Result<(), Refused> {
     let given: HashSet<String> = args.machine.iter().map(|path| family(path)).collect();
     let mut faults = Vec::new();
@@ -104,6 +104,8 @@ fn kinds(args: &Calibrate) -> Result<(), Refused> {
         let absent = kind.families.iter().filter(|family| !given.contains(*family));
         faults.extend(absent.map(|family| format!("--kind {} names {family}, but no file of --machine has this name", kind.name)));
     }
+    let lonely = args.apart.iter().filter(|family| !args.kinds.iter().any(|kind| kind.families.contains(family)));
+    faults.extend(lonely.map(|family| format!("--apart {family} is in no --kind; name it in one, or leave its file out")));
     if args.kinds.len() > MOST_KINDS {
         faults.push(format!("{} kinds are given, at most {MOST_KINDS} are taken", args.kinds.len()));
     }

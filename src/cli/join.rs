@@ -77,13 +77,22 @@ pub(super) struct Made {
     pub(super) report: Option<FitReport>,
 }
 
+/// What the command line says of a fit.
+pub(super) struct Wanted<'a> {
+    pub(super) name: &'a str,
+    pub(super) kinds: &'a [KindOf],
+    pub(super) apart: &'a [String],
+}
+
 /// Fits a score and its reference; without machine texts, keeps the present score and reads it against these human texts.
-pub(super) fn fit(samples: &[Sample], setup: &Setup, info: &ModelInfo, (name, kinds): (&str, &[KindOf])) -> anyhow::Result<Made> {
+pub(super) fn fit(samples: &[Sample], setup: &Setup, info: &ModelInfo, wanted: &Wanted<'_>) -> anyhow::Result<Made> {
+    let name = wanted.name;
     let refused = |error: crate::calibration::FitError| Refused(error.to_string());
     let now = Timestamp::now();
     if samples.iter().any(|sample| sample.machine) {
         let normalize = setup.detector.normalize;
-        let options = FitOptions { normalize, kinds: kinds.to_vec(), ..FitOptions::new(name, &info.name, &info.hash, now) };
+        let (kinds, apart) = (wanted.kinds.to_vec(), wanted.apart.to_vec());
+        let options = FitOptions { normalize, kinds, apart, ..FitOptions::new(name, &info.name, &info.hash, now) };
         let (calibration, report) = Calibration::fit(samples, &options).map_err(refused)?;
         return Ok(Made { calibration, report: Some(report) });
     }
@@ -249,7 +258,7 @@ pub(super) fn provenance(calibration: &Calibration) -> anyhow::Result<Value> {
         "model_hash": calibration.model_hash(),
         "normalize": calibration.normalize,
         "created": calibration.created,
-        "kinds": calibration.kinds().iter().map(|kind| json!({ "name": kind.name, "families": kind.families })).collect::<Vec<_>>(),
+        "kinds": calibration.kinds_read().map(|kind| json!({ "name": kind.name, "families": kind.families })).collect::<Vec<_>>(),
         "sources": serde_json::to_value(&calibration.sources)?,
         "lengths": lengths,
     }))

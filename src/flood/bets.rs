@@ -16,14 +16,14 @@ use crate::{
 };
 use std::ops::Range;
 
-/// Bets that are mixed with equal weights; every view has as many.
+/// Bets that are mixed with equal weights.
 pub(super) const BETS: usize = 12;
 /// Bets that the e-process goes by.
-pub(super) const KEPT: usize = 4;
+pub(super) const KEPT: usize = 5;
 /// Views at most: the pooled score, and that of each kind.
 pub(super) const VIEWS: usize = 1 + MOST_KINDS;
 /// Places of the bets that the e-process goes by, by the number of views: of each view, and of those on middling shares first.
-const KEPT_AT: [[usize; KEPT]; VIEWS] = [[1, 3, 7, 9], [1, 3, 7, 9], [1, 2, 5, 9], [1, 4, 7, 10]];
+const KEPT_AT: [[usize; KEPT]; VIEWS] = [[1, 3, 7, 9, 5], [1, 3, 7, 9, 2], [1, 2, 5, 9, 6], [1, 4, 7, 10, 2], [1, 5, 7, 9, 11]];
 /// Texts of a weak direction have p <= q as often as q to this power: an AUROC of 0.59.
 const WEAK: f64 = 0.7;
 /// Error of a weak direction's bound, as a part of another's. With a tenth its bets are too small to find much, with as much the others find
@@ -123,8 +123,7 @@ impl Bets {
         // half of the error for human rates, half for machine rates
         let each = 1. - error(settings, views, Direction::Reference) / (2 * LEVELS.len()) as f64;
         let view = |view: usize| {
-            let own = BETS / views;
-            let (bounds, bets) = (bounds_at(view, each), view * own..(view + 1) * own);
+            let (bounds, bets) = (bounds_at(view, each), places(views, view));
             let bins = || reference.bins().iter().zip(&bounds).map(|(bin, b)| (bin, b, detected(bin, view).texts > 0));
             let bet = |(bin, b, known): (&BinRates, &Bounds, bool)| {
                 // a kind that has hardly any texts of this length: its score was made from others
@@ -190,12 +189,15 @@ impl Bets {
 }
 
 /// What the bets of one view are made for, with so many views. The pooled score alone has two directions for shares from large to small. Where there
-/// are kinds, each view goes by its machine texts, and the last bet of the pooled score is on a flood that hardly any score finds.
+/// are kinds, each view goes by its machine texts, and the last bet of the pooled score is on a flood that hardly any score finds. With four kinds,
+/// the pooled score has four bets and each kind two.
 fn aims(views: usize, view: usize) -> Vec<Aim> {
-    let shares: &[f64] = match views {
-        1 | 2 => &[0.9, 0.5, 0.25, 0.12, 0.06, 0.03],
-        3 => &[0.9, 0.35, 0.12, 0.04],
-        _ => &[0.9, 0.3, 0.1],
+    let shares: &[f64] = match (views, view) {
+        (1 | 2, _) => &[0.9, 0.5, 0.25, 0.12, 0.06, 0.03],
+        (3, _) => &[0.9, 0.35, 0.12, 0.04],
+        (4, _) => &[0.9, 0.3, 0.1],
+        (_, 0) => &[0.9, 0.3, 0.1, 0.03],
+        _ => &[0.9, 0.25],
     };
     let all = |direction| shares.iter().map(move |&share| Aim { direction, share });
     if views == 1 {
@@ -206,6 +208,12 @@ fn aims(views: usize, view: usize) -> Vec<Aim> {
         *last = Aim { direction: Direction::Weak, share: shares[0] };
     }
     out
+}
+
+/// The places of one view's bets among all.
+fn places(views: usize, view: usize) -> Range<usize> {
+    let start = (0..view).map(|view| aims(views, view).len()).sum();
+    start..start + aims(views, view).len()
 }
 
 /// With how much probability, over the reference sets, the bound may fail that bets in this direction rest on: those of all views hold together
@@ -229,8 +237,7 @@ fn forward((bin, b): (&BinRates, &Bounds), settings: &Settings, (views, view): (
     let null = Bounds::mixed(&people, &b.machine, base);
     let shapes = reference_shapes(bin.human, &LEVELS, bin.few_shot);
     let mut all = [[1f32; BETS]; CELLS];
-    let aims = aims(views, view);
-    for (bet, Aim { direction, share }) in (view * aims.len()..).zip(aims) {
+    for (bet, Aim { direction, share }) in places(views, view).zip(aims(views, view)) {
         let detection = direction.detection(&b.machine);
         let machine: PerLevel = std::array::from_fn(|j| detection[j].max(null[j]));
         let gains = likelihood_gains(&machine, &null, true);

@@ -13,7 +13,7 @@ use super::{
 use crate::text::StreamKey;
 
 /// First byte of both; a change of either layout, of the bets or of their order takes a new one.
-const VERSION: u8 = 3;
+const VERSION: u8 = 4;
 
 /// Why saved state cannot be used.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
@@ -85,8 +85,8 @@ pub(super) fn stream(s: &Stream) -> Vec<u8> {
     let flags = [s.flags.flood, s.flags.mismatch].iter().rev().fold(0u8, |bits, &flag| bits << 1 | u8::from(flag));
     let mut out = vec![VERSION, flags, s.found_by];
     out.extend(s.clearings.to_le_bytes());
-    out.extend(s.late.to_le_bytes());
-    out.extend([s.documents, s.flagged, s.scored].iter().flat_map(|n| n.to_le_bytes()));
+    out.extend([s.late, s.flagged].iter().flat_map(|n| n.to_le_bytes()));
+    out.extend([s.documents, s.scored].iter().flat_map(|n| n.to_le_bytes()));
     out.extend([s.newest, s.since].iter().flat_map(|n| n.to_le_bytes()));
     let numbers = [s.back, s.surge, s.gap_lately, s.gap_usually];
     out.extend(numbers.iter().chain(&s.sr).chain(&s.wealth).flat_map(|x| x.to_le_bytes()));
@@ -107,8 +107,8 @@ fn fields(name: &StreamKey, bytes: &[u8], (bins, views): (usize, usize)) -> Resu
     reader.version()?;
     let [flags, found_by] = reader.take()?;
     let clearings = u16::from_le_bytes(reader.take()?);
-    let late = u32::from_le_bytes(reader.take()?);
-    let [documents, flagged, scored] = reader.many(u64::from_le_bytes)?;
+    let [late, flagged] = reader.many(u32::from_le_bytes)?;
+    let [documents, scored] = reader.many(u64::from_le_bytes)?;
     let [newest, since] = reader.many(i64::from_le_bytes)?;
     let [back, surge, gap_lately, gap_usually] = reader.many(f32::from_le_bytes)?;
     let sr = reader.many::<4, f32, BETS>(f32::from_le_bytes)?;
@@ -127,7 +127,7 @@ fn fields(name: &StreamKey, bytes: &[u8], (bins, views): (usize, usize)) -> Resu
     if [gap_lately, gap_usually].iter().any(|gap| !(*gap >= 0. && gap.is_finite())) {
         return Err("a gap between arrivals is out of range");
     }
-    if flagged > documents || scored > documents || u64::from(late) > documents {
+    if scored > documents || [late, flagged].iter().any(|&n| u64::from(n) > documents) {
         return Err("a count is larger than that of all documents");
     }
     let flags = Flags { flood: flags & 1 > 0, mismatch: flags & 2 > 0, ..Flags::default() };

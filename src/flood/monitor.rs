@@ -311,7 +311,7 @@ impl Monitor {
             log_e: stream.log_e(),
             documents: stream.documents,
             share: judge::share(&stream.older, &self.bets, self.settings.alpha),
-            flagged: stream.flagged,
+            flagged: stream.flagged.into(),
             log_sr: detector.max(0.),
             rate: Rate {
                 per_minute: per_minute(stream.gap_lately),

@@ -60,7 +60,7 @@ pub(super) struct Stream {
     pub(super) gap_lately: f32,
     pub(super) gap_usually: f32,
     pub(super) documents: u64,
-    pub(super) flagged: u64,
+    pub(super) flagged: u32,
     /// Documents with a p-value since the last clearing: what onsets are counted by.
     pub(super) scored: u64,
     /// Newest time seen, microseconds since 1970.
@@ -147,7 +147,7 @@ impl Stream {
         self.newest = self.newest.max(times.at);
         self.late = self.late.saturating_add(u32::from(late));
         self.documents = self.documents.saturating_add(1);
-        self.flagged = self.flagged.saturating_add(u64::from(flagged));
+        self.flagged = self.flagged.saturating_add(u32::from(flagged));
         late
     }
 

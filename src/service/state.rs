@@ -182,7 +182,7 @@ impl Service {
             fpr: options.policy.fpr,
             min_tokens: detector.calibration().min_tokens(),
             normalize: options.normalize,
-            kinds: detector.calibration().kinds().iter().map(|kind| kind.name.clone()).collect(),
+            kinds: detector.calibration().kinds_read().map(|kind| kind.name.clone()).collect(),
             lengths: detector.calibration().bins().iter().map(LengthFacts::of).collect(),
         };
         let Settings { max_body, max_text, max_documents, .. } = self.settings;

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 /// Most kinds of machine text that have a score of their own.
-pub const MOST_KINDS: usize = 3;
+pub const MOST_KINDS: usize = 4;
 
 /// One length bin of a reference.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -115,14 +115,15 @@ fn kinds_are_fitted_named_and_watched_for() {
     let (files, made, scored) = (["a.jsonl", "b.jsonl", "c.jsonl"].map(at), at("ours.json"), at("scored.jsonl"));
     let calibrate = |kinds: &[&str]| {
         let files = files.iter().map(String::as_str);
-        let kinds = kinds.iter().flat_map(|kind| ["--kind", kind]);
+        let kinds = kinds.iter().flat_map(|kind| if kind.starts_with("--") { vec![*kind] } else { vec!["--kind", kind] });
         let given = ["calibrate", "-q", "--human"].into_iter().chain(files.clone()).chain(["--machine"]).chain(files).chain(kinds);
         ran(&mut highwater(&given.chain(["-o", &made, "--scored", &scored]).collect::<Vec<_>>()))
     };
     for (kinds, expected) in [
         (&["first=a,d"][..], "--kind first names d, but no file of --machine has this name"),
         (&["first=a", "first=b"], "--kind first is given twice"),
-        (&["1=a", "2=a", "3=a", "4=a"], "4 kinds are given, at most 3"),
+        (&["1=a", "2=a", "3=a", "4=a", "5=a"], "5 kinds are given, at most 4"),
+        (&["first=a,b", "--apart=c"], "--apart c is in no --kind"),
         (&["first"], "is no kind such as base-model=gpt2,opt"),
         (&["first="], "is no kind such as"),
     ] {
@@ -130,8 +131,11 @@ fn kinds_are_fitted_named_and_watched_for() {
         assert!(run.code == Some(1) || run.code == Some(2), "{kinds:?}: {:?}", run.code);
         assert!(run.err.contains(expected), "{kinds:?}: {}", run.err);
     }
-    let run = calibrate(&["second=c", "first=a,b"]);
+    let run = calibrate(&["second=c", "first=a,b", "--apart=b"]);
     assert_eq!(run.code, Some(0), "{}", run.err);
+    let written: Value = serde_json::from_slice(&fs::read(&made).unwrap()).unwrap();
+    let apart: Vec<bool> = written["sources"].as_array().unwrap().iter().map(|source| source["apart"] == true).collect();
+    assert_eq!(apart, [false, true, false]);
     let info = ran(&mut highwater(&["model", "info", "--json", "--calibration", &made]));
     let info: Value = serde_json::from_str(&info.out).unwrap();
     assert_eq!(info["calibration"]["kinds"], json!([{"name": "first", "families": ["a", "b"]}, {"name": "second", "families": ["c"]}]));

@@ -240,7 +240,7 @@ fn evidence_stays_finite_for_ever() {
         assert!(status.log_e.is_finite() && status.log_sr.is_finite() && json["log_e"].is_number(), "{status:?}");
     }
     let stream = monitor.table.get_mut(1);
-    (stream.documents, stream.scored, stream.flagged, stream.late) = (u64::MAX - 1, u64::MAX - 1, u64::MAX - 1, u32::MAX - 1);
+    (stream.documents, stream.scored, stream.flagged, stream.late) = (u64::MAX - 1, u64::MAX - 1, u32::MAX - 1, u32::MAX - 1);
     for i in 0..5 {
         post(&mut monitor, "a", Some(0.001), -i * 1000);
     }
