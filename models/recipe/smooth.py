@@ -26,14 +26,13 @@ def largest_inputs(model, examples):
 
 @torch.no_grad()
 def smooth(model, inputs, alpha):
-    """Changes the model in place; gives the divisors (C)."""
+    """Changes the model in place."""
     norm, product = model.h[0].ln_1, model.h[0].c_attn
     s = inputs.clamp(min=1e-6) ** alpha / product.weight.abs().amax(0).clamp(min=1e-6) ** (1 - alpha)
     s = torch.exp2(torch.log2(s / s.median()).round())
     norm.weight /= s
     norm.bias /= s
     product.weight *= s
-    return s
 
 
 def main():
