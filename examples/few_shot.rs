@@ -4,13 +4,17 @@
 //!
 //! `few_shot scored.jsonl calibration.json FOLDER` also leaves, for every data set of enough people, what `highwater simulate` runs on:
 //! a calibration without the set, profiles of 300 and of two thirds of its people on top of that, and the set's other texts as each reads them
-//! (`simulate --calibration FOLDER/NAME.json --human FOLDER/NAME.jsonl --machine FOLDER/NAME.jsonl`).
+//! (`simulate --calibration FOLDER/NAME.json --human FOLDER/NAME.jsonl --machine FOLDER/NAME.jsonl`). It prints how often such profiles raise an
+//! alarm on posts that they have not seen, each read once: streams that draw from a few posts again and again take these for all that people write.
 
 #![allow(clippy::print_stdout, reason = "the table is what it is for")]
 
 use highwater::{
     calibration::{Calibration, FitOptions, Kind, Sample},
+    flood::{AlarmEvent, LEVELS, Monitor, Reference, Settings},
     score::Statistics,
+    text::Document,
+    verdict::Assessment,
 };
 use jiff::Timestamp;
 use serde::Deserialize;
@@ -90,6 +94,8 @@ fn main() -> Result<(), Box<dyn Error>> {
         let kinds = made.iter().flat_map(Calibration::kinds).map(Kind::of).collect();
         let options = FitOptions { kinds, ..options.clone() };
         let families: BTreeSet<&str> = samples.iter().map(|s| s.family.as_str()).collect();
+        println!("\n| community | profile | posts after it | streams in alarm | promised: at most |");
+        println!("|---|---:|---:|---:|---:|");
         for family in families {
             let (own, rest) = parted(&samples, family, met);
             let (machine, human): (Vec<Sample>, Vec<Sample>) = own.into_iter().partition(|s| s.machine);
@@ -103,6 +109,8 @@ fn main() -> Result<(), Box<dyn Error>> {
                 let (few, fresh) = draw(&human, size, 0);
                 let profile = base.profile(&few, "profile", Timestamp::UNIX_EPOCH)?;
                 leave(&profile, &fresh, &machine, &format!("{folder}/{family}-{name}"))?;
+                let (promised, alarms) = (promised(fresh.len()), alarms(&base, &human, size)?);
+                println!("| {family} | {size} | {} | {alarms} of {DRAWS} | {} |", fresh.len(), percent(promised));
             }
         }
     }
@@ -159,6 +167,30 @@ fn leave(calibration: &Calibration, human: &[Sample], machine: &[Sample], path: 
         writeln!(rows, "{row}")?;
     }
     Ok(fs::write(format!("{path}.jsonl"), rows)?)
+}
+
+/// In how many of the draws a profile raises an alarm on the people's other posts, in the order of the draw.
+fn alarms(base: &Calibration, human: &[Sample], size: usize) -> Result<usize, Box<dyn Error>> {
+    let mut alarms = 0;
+    for number in 0..DRAWS {
+        let (few, fresh) = draw(human, size, number);
+        let profile = base.profile(&few, "profile", Timestamp::UNIX_EPOCH)?;
+        let mut monitor = Monitor::new(Settings::default(), Reference::new(profile.bin_rates(&LEVELS))?)?;
+        for sample in &fresh {
+            let reading = profile.read(&sample.statistics, sample.tokens);
+            let assessment = Assessment { kind_p_values: reading.kinds, ..Assessment::evidence(sample.tokens, reading.p_value, false) };
+            monitor.count(&Document::default(), &assessment, Timestamp::UNIX_EPOCH);
+        }
+        alarms += usize::from(monitor.drain_alarms().iter().any(|alarm| alarm.event == AlarmEvent::Raised));
+    }
+    Ok(alarms)
+}
+
+/// Share of streams of so many documents that may be in alarm: the average run length holds with the confidence of the settings, and an e-SR
+/// detector reaches its threshold within `documents` with probability `documents` / run length at most.
+fn promised(documents: usize) -> f64 {
+    let Settings { arl, confidence, .. } = Settings::default();
+    1. - confidence * (1. - documents as f64 / arl)
 }
 
 /// The rates at 1% and 5% where the few texts are all that there is.

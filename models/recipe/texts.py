@@ -3,6 +3,8 @@
 Standard library only, so that it can be tested without torch. Takes paths and strings; must not tokenise and must not guess:
 a row that is not understood is an error with its file and line.
 """
+from __future__ import annotations
+
 import glob
 import json
 import lzma

@@ -43,8 +43,10 @@ pub(super) struct Sink {
     name: String,
     format: Format,
     to: To,
-    /// Texts that are there already.
+    /// Texts that are there already, error rows with them.
     pub(super) done: u64,
+    /// Error rows that are there already.
+    pub(super) refused: u64,
 }
 
 enum To {
@@ -61,7 +63,7 @@ enum To {
 impl Sink {
     /// Opens an output for the run that `sheet` describes, of `total` texts.
     pub(super) fn open(output: &Output, sheet: &Map<String, Value>, total: u64) -> Result<Self, AdversaryError> {
-        let sink = |name: String, to, done| Self { name, format: output.format.clone(), to, done };
+        let sink = |name: String, to, done| Self { name, format: output.format.clone(), to, done, refused: 0 };
         let Some(path) = &output.path else {
             return Ok(sink("standard output".to_owned(), To::Stream(Box::new(io::stdout())), 0));
         };
@@ -81,8 +83,9 @@ impl Sink {
             }
             _ => {}
         }
-        let (file, whole, done) = open_part(path, output, sheet)?;
-        Ok(sink(name, To::Part { file, whole, target: path.clone() }, done))
+        let (file, left) = open_part(path, output, sheet)?;
+        let to = To::Part { file, whole: left.bytes, target: path.clone() };
+        Ok(Self { refused: left.errors, ..sink(name, to, left.rows) })
     }
 
     /// Whether text number `number` is there already.
@@ -177,8 +180,19 @@ fn write_whole(path: &Path, bytes: &[u8]) -> io::Result<()> {
     fs::rename(&scratch, path)
 }
 
-/// Opens and locks the part file, at the place where writing goes on: the file, its length, its whole rows.
-fn open_part(target: &Path, output: &Output, sheet: &Map<String, Value>) -> Result<(File, u64, u64), AdversaryError> {
+/// The whole rows of a part file.
+#[derive(Default)]
+struct Left {
+    bytes: u64,
+    rows: u64,
+    errors: u64,
+}
+
+/// A quote inside a JSON string is escaped, so this stands only where the row itself has an error.
+const ERROR_KEY: &[u8] = br#","error":{"code":""#;
+
+/// Opens and locks the part file, at the place where writing goes on.
+fn open_part(target: &Path, output: &Output, sheet: &Map<String, Value>) -> Result<(File, Left), AdversaryError> {
     let path = part_of(target);
     let failed = |source| AdversaryError::Write { place: path.display().to_string(), source };
     let there = path.try_exists().map_err(failed)?;
@@ -189,46 +203,61 @@ fn open_part(target: &Path, output: &Output, sheet: &Map<String, Value>) -> Resu
     if let Err(TryLockError::WouldBlock) = file.try_lock() {
         return Err(exists(&path, "is being written by another run; wait for it, or name another output"));
     }
-    let (mut whole, mut rows) = (0, 0);
+    let mut left = Left::default();
     if there && output.resume {
         check_sheet(&sheet_of(target), &path, sheet)?;
         let mut input = BufReader::new(&file);
         let mut line = Vec::new();
         while input.read_until(b'\n', &mut line).map_err(failed)? > 0 && line.last() == Some(&b'\n') {
-            (whole, rows) = (whole + line.len() as u64, rows + 1);
+            left.bytes += line.len() as u64;
+            left.rows += 1;
+            left.errors += u64::from(line.windows(ERROR_KEY.len()).any(|bytes| bytes == ERROR_KEY));
             line.clear();
         }
     } else {
         write_sheet(&sheet_of(target), sheet)?;
     }
-    file.set_len(whole).and_then(|()| file.seek(SeekFrom::Start(whole))).map_err(failed)?;
-    Ok((file, whole, rows))
+    file.set_len(left.bytes).and_then(|()| file.seek(SeekFrom::Start(left.bytes))).map_err(failed)?;
+    Ok((file, left))
 }
 
 /// Makes the folder; gives how many of the texts are there already.
 fn open_folder(folder: &Path, output: &Output, sheet: &Map<String, Value>, total: u64) -> Result<u64, AdversaryError> {
-    let place = folder.display().to_string();
-    fs::create_dir_all(folder).map_err(|source| AdversaryError::Write { place, source })?;
-    let there = (0..total).map(|n| file_of(folder, n)).filter(|path| path.exists());
+    let failed = |source| AdversaryError::Write { place: folder.display().to_string(), source };
+    fs::create_dir_all(folder).map_err(failed)?;
+    let there = numbers_in(folder).map_err(failed)?;
     let own = folder_sheet(folder);
     if output.resume && own.is_file() {
         check_sheet(&own, folder, sheet)?;
-        return Ok(there.count() as u64);
+        return Ok(there.iter().filter(|&&number| number < total).count() as u64);
     }
     if !output.force {
         if own.is_file() {
             return Err(exists(folder, STOPPED));
         }
-        if let Some(path) = there.into_iter().next() {
-            return Err(exists(&path, EXISTS));
+        if let Some(&first) = there.first() {
+            return Err(exists(&file_of(folder, first), EXISTS));
         }
     } else {
-        for path in there {
+        // beyond the total too: what a longer run left would pass for this one's
+        for path in there.iter().map(|&number| file_of(folder, number)) {
             fs::remove_file(&path).map_err(|source| AdversaryError::Write { place: path.display().to_string(), source })?;
         }
     }
     write_sheet(&own, sheet)?;
     Ok(0)
+}
+
+/// The numbers of the texts in a folder, in order. Files of other names are somebody else's.
+fn numbers_in(folder: &Path) -> io::Result<Vec<u64>> {
+    let mut numbers = Vec::new();
+    for entry in fs::read_dir(folder)? {
+        let name = entry?.file_name();
+        let number = name.to_str().and_then(|name| name.strip_suffix(".txt")?.parse::<u64>().ok());
+        numbers.extend(number.filter(|&number| file_of(folder, number).file_name() == Some(name.as_os_str())));
+    }
+    numbers.sort_unstable();
+    Ok(numbers)
 }
 
 fn write_sheet(path: &Path, sheet: &Map<String, Value>) -> Result<(), AdversaryError> {

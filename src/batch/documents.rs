@@ -5,6 +5,7 @@ use super::{
     BatchError, Job, RowError,
     input::{self, Plan},
     reader::{Row, Rows},
+    record::bad_json,
 };
 use crate::text::Document;
 use serde_json::{Map, Value};
@@ -19,7 +20,7 @@ pub struct Read {
     pub line: u64,
     /// The sender's id, where it could be read.
     pub id: Option<String>,
-    /// The document, or why there is none.
+    /// The document, or why there is none. A row is an error also where only a field that no document needs cannot be kept.
     pub content: Result<Document, RowError>,
     /// All fields of the row as they were sent; empty where the input is no JSONL.
     pub fields: Map<String, Value>,
@@ -69,8 +70,8 @@ impl Iterator for Documents {
             };
             match rows.next() {
                 Ok(Some(row)) => {
-                    let json = rows.json().and_then(|json| serde_json::from_slice(json).ok());
-                    return Some(Ok(read(row, &source.recipe.name, json.unwrap_or_default())));
+                    let fields = rows.json().map_or_else(|| Ok(Map::new()), fields);
+                    return Some(Ok(read(row, &source.recipe.name, fields)));
                 }
                 Ok(None) => {
                     self.rows = None;
@@ -85,10 +86,19 @@ impl Iterator for Documents {
     }
 }
 
-fn read(row: Row, input: &str, fields: Map<String, Value>) -> Read {
+/// All fields of a row. What a document does not need was passed over so far; what cannot be kept of it is told, not dropped.
+fn fields(json: &[u8]) -> Result<Map<String, Value>, RowError> {
+    serde_json::from_str(&String::from_utf8_lossy(json)).map_err(|e| bad_json(&e))
+}
+
+fn read(row: Row, input: &str, fields: Result<Map<String, Value>, RowError>) -> Read {
     let (id, content) = match row.content {
         Ok(document) => (document.id.clone(), Ok(document)),
         Err(bad) => (bad.id, Err(bad.error)),
+    };
+    let (content, fields) = match fields {
+        Ok(fields) => (content, fields),
+        Err(error) => (content.and(Err(error)), Map::new()),
     };
     Read { input: input.to_owned(), line: row.line, id, content, fields }
 }
@@ -118,6 +128,28 @@ mod tests {
         assert_eq!(rows[0].fields["label"], "human");
         assert_eq!((rows[1].line, rows[1].id.as_deref()), (3, Some("x")));
         assert!(rows[3].fields.is_empty() && rows[3].input.ends_with("b.csv"));
+    }
+
+    /// Scoring passes over such a field; here it would take all others with it.
+    #[test]
+    fn a_row_whose_fields_cannot_be_kept_is_an_error_row() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("a.jsonl");
+        let row = |other: &str| format!("{{\"id\":\"m\",\"text\":\"x\",\"label\":\"human\",\"other\":{other}}}\n").into_bytes();
+        let deep = format!("{}{}", "[".repeat(200), "]".repeat(200));
+        let latin = b"{\"text\":\"x\",\"label\":\"human\",\"other\":\"caf\xe9\"}\n".to_vec();
+        let bad = b"{\"id\":\"m\",\"other\":1e999}\n".to_vec();
+        std::fs::write(&path, [row(r#""cut \ud83d""#), row("1e999"), row(&deep), bad, latin, row("[1,{}]")].concat()).unwrap();
+        let job = Job { inputs: vec![Input::Path(path)], ..Job::default() };
+        let rows: Vec<Read> = documents(&job).unwrap().map(Result::unwrap).collect();
+        let codes: Vec<_> = rows.iter().map(|row| row.content.as_ref().map_or_else(|e| e.code, |d| d.text.as_str())).collect();
+        assert_eq!(codes, ["bad_json", "bad_json", "bad_json", "missing_field", "x", "x"]);
+        assert!(rows[..4].iter().all(|row| row.id.as_deref() == Some("m") && row.fields.is_empty()));
+        assert_eq!(rows[4].fields["label"], "human");
+        assert_eq!(rows[4].fields["other"], "caf\u{fffd}");
+        assert_eq!(rows[5].fields["other"], serde_json::json!([1, {}]));
+        let told = &rows[0].content.as_ref().unwrap_err().message;
+        assert!(told.contains("hex escape") && told.contains("at column"), "{told}");
     }
 
     #[test]

@@ -203,6 +203,12 @@ pub trait Companion {
         Ok(())
     }
 
+    /// All rows lie in the output, which has not got its name yet: what is written beside it is written now, while a run that fails
+    /// can still go on.
+    fn finish(&mut self) -> Result<(), BatchError> {
+        Ok(())
+    }
+
     /// The output is complete: nothing need be kept.
     fn complete(&mut self) {}
 }

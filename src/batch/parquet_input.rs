@@ -1,5 +1,6 @@
 //! Parquet to raw values, row by row, reading only the columns that are asked for; at most one page of each is in memory.
-//! The parquet crate may panic on a hostile file: every call into it is caught and becomes an error of that file.
+//! The parquet crate may panic on a hostile file: every call into it is caught and becomes an error of that file. What cannot be caught, or
+//! would take hours, is looked for before the crate reads (see `thrift`).
 
 use super::{
     BatchError, Fields,
@@ -12,7 +13,7 @@ use parquet::{
     column::reader::{ColumnReader, ColumnReaderImpl},
     data_type::DataType,
     errors::ParquetError,
-    file::reader::{FileReader, SerializedFileReader},
+    file::reader::{FileReader, Length, RowGroupReader, SerializedFileReader},
     schema::types::SchemaDescriptor,
 };
 use std::{
@@ -41,6 +42,8 @@ struct Column {
     /// Nanoseconds of one unit, where the column is a date or a timestamp.
     unit: Option<i128>,
     list: bool,
+    /// Bytes of its parts of the row groups so far.
+    bytes: u64,
     reader: Option<ColumnReader>,
     invalid_utf8: u32,
 }
@@ -95,11 +98,13 @@ impl ParquetRows {
                 return Ok(false);
             }
             let group = self.file.get_row_group(self.next_group).map_err(|e| e.to_string())?;
-            for column in &mut self.columns {
-                check_pages(&self.source, group.metadata().column(column.leaf).byte_range())?;
-                column.reader = Some(group.get_column_reader(column.leaf).map_err(|e| e.to_string())?);
+            let rows = group.metadata().num_rows().max(0) as u64;
+            if rows > 0 {
+                for column in &mut self.columns {
+                    column.enter(group.as_ref(), &self.source)?;
+                }
             }
-            self.left_in_group = group.metadata().num_rows().max(0) as u64;
+            self.left_in_group = rows;
             self.next_group += 1;
         }
         Ok(true)
@@ -205,7 +210,7 @@ fn column(file: &SerializedFileReader<File>, recipe: &Recipe, (role, name, leaf)
         )));
     }
     let unit = (role == Role::Time).then(|| unit(descriptor.converted_type(), descriptor.logical_type_ref())).flatten();
-    Ok(Column { role, leaf, name: name.to_owned(), unit, list, reader: None, invalid_utf8: 0 })
+    Ok(Column { role, leaf, name: name.to_owned(), unit, list, bytes: 0, reader: None, invalid_utf8: 0 })
 }
 
 fn unit(converted: ConvertedType, logical: Option<&LogicalType>) -> Option<i128> {
@@ -223,6 +228,18 @@ fn unit(converted: ConvertedType, logical: Option<&LogicalType>) -> Option<i128>
 }
 
 impl Column {
+    /// Goes on with its part of a row group. Parts do not share bytes: all of a thousand groups could name the same million of pages.
+    fn enter(&mut self, group: &dyn RowGroupReader, source: &File) -> Result<(), String> {
+        let range = group.metadata().column(self.leaf).byte_range();
+        self.bytes = self.bytes.saturating_add(range.1);
+        if self.bytes > source.len() {
+            return Err(format!("column `{}` has more bytes than the file", self.name));
+        }
+        check_pages(source, range)?;
+        self.reader = Some(group.get_column_reader(self.leaf).map_err(|e| e.to_string())?);
+        Ok(())
+    }
+
     /// The value of the next row.
     fn next(&mut self) -> Result<Cell, String> {
         self.invalid_utf8 = 0;

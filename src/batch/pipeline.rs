@@ -188,6 +188,8 @@ impl Run<'_> {
                 }
                 Message::Failed(error) => self.stop_on(Err(error))?,
                 Message::End => {
+                    let finished = self.companion.finish();
+                    self.stop_on(finished)?;
                     self.out.end(End::Complete)?;
                     self.companion.complete();
                     return Ok(self.summary);

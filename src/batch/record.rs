@@ -182,15 +182,15 @@ pub(super) fn from_json(line: &[u8], fields: &Fields) -> Result<Record, RowError
     };
     let mut json = serde_json::Deserializer::from_str(&text);
     let parsed = ObjectOf(fields).deserialize(&mut json).and_then(|record| json.end().map(|()| record));
-    match parsed {
-        Ok(record) => Ok(Record { invalid_utf8, ..record }),
-        // The parser counts lines within this one: only its column helps.
-        Err(e) => {
-            let message = e.to_string();
-            let message = message.split(" at line ").next().unwrap_or_default();
-            Err(RowError::new("bad_json", format!("{message} at column {}", e.column())))
-        }
-    }
+    parsed.map(|record| Record { invalid_utf8, ..record }).map_err(|e| bad_json(&e))
+}
+
+/// What is wrong with a line of JSON.
+pub(super) fn bad_json(error: &serde_json::Error) -> RowError {
+    // The parser counts lines within this one: only its column helps.
+    let message = error.to_string();
+    let message = message.split(" at line ").next().unwrap_or_default();
+    RowError::new("bad_json", format!("{message} at column {}", error.column()))
 }
 
 struct ObjectOf<'a>(&'a Fields);

@@ -65,7 +65,9 @@ impl Sheet {
         let model = detector.model();
         set("model", json!(format!("{} {}", model.name, model.hash)));
         set("device", json!(format!("{} {}", model.device, model.precision)));
-        set("calibration", json!(detector.calibration().name));
+        // Made again it has the same name, and other p-values.
+        let calibration = detector.calibration();
+        set("calibration", json!(format!("{} of {}", calibration.name, calibration.created)));
         let Options { policy: Policy { fpr, miss_rate }, normalize } = detector.options();
         set("fpr", json!(fpr));
         set("miss rate", json!(miss_rate));

@@ -4,6 +4,7 @@
 //! it busy for hours. Here every list must have room for its elements in what is left, so that the work is bounded by the bytes; what no
 //! writer of Parquet writes, a list of booleans, is refused. The crate takes a known field for what it should be, whatever the file says
 //! that it is; so that both read the same, known fields must be what Parquet's definition (parquet.thrift, version 2.12) says.
+//! A schema must not ask for more memory or stack than there is: the process would end, and nobody could catch that.
 
 use parquet::file::reader::{ChunkReader, Length};
 use std::fs::File;
@@ -15,8 +16,12 @@ const HEADER: u64 = 4 << 10;
 const LONGEST_HEADER: u64 = 64 << 20;
 /// Structures and lists within one another.
 const DEPTH: usize = 48;
-/// The field of a page's header that holds the number of bytes of the page.
-const PAGE_SIZE: i64 = 3;
+/// Groups of a schema within one another; the crate calls itself for each.
+const GROUPS: usize = 64;
+/// Bytes of the paths of all columns: the crate holds each with the names of all groups around it.
+const PATHS: u64 = 64 << 20;
+/// Bytes that a name takes in a path besides its own.
+const NAME: u64 = 32;
 
 /// What a field is.
 #[derive(Debug, Clone, Copy)]
@@ -31,9 +36,17 @@ enum Kind {
     List(&'static Kind),
     /// A structure, by its fields' numbers from 1 on; a union is one.
     Fields(&'static [Kind]),
+    /// An element of the schema, a structure; it is kept.
+    Schema(&'static [Kind]),
+    /// Bytes: the name of an element.
+    Name,
+    /// A number: the elements that an element holds.
+    Children,
+    /// A number: the bytes of a page; it is kept.
+    PageSize,
 }
 
-use Kind::{Any, Byte, Bytes, Double, Fields, Flag, List, Number};
+use Kind::{Any, Byte, Bytes, Children, Double, Fields, Flag, List, Name, Number, PageSize, Schema};
 
 const EMPTY: Kind = Fields(&[]);
 const KEY_VALUES: Kind = List(&Fields(&[Bytes, Bytes]));
@@ -48,7 +61,7 @@ const LOGICAL_TYPE: Kind = Fields(&[
     EMPTY, EMPTY, EMPTY, EMPTY, DECIMAL, EMPTY, TIME, TIME, Any, INTEGER, EMPTY, EMPTY, EMPTY, EMPTY, EMPTY, VARIANT, GEOMETRY, GEOGRAPHY,
     EMPTY,
 ]);
-const SCHEMA_ELEMENT: Kind = Fields(&[Number, Number, Number, Bytes, Number, Number, Number, Number, Number, LOGICAL_TYPE]);
+const SCHEMA_ELEMENT: Kind = Schema(&[Number, Number, Number, Name, Children, Number, Number, Number, Number, LOGICAL_TYPE]);
 const SIZES: Kind = Fields(&[Number, List(&Number), List(&Number)]);
 const GEOSPATIAL: Kind = Fields(&[Fields(&[Double; 8]), List(&Number)]);
 const ENCODINGS: Kind = List(&Fields(&[Number; 3]));
@@ -79,9 +92,9 @@ const FOOTER: &[Kind] = &[Number, List(&SCHEMA_ELEMENT), Number, List(&ROW_GROUP
 const DATA_PAGE: Kind = Fields(&[Number, Number, Number, Number, STATISTICS]);
 const DATA_PAGE_2: Kind = Fields(&[Number, Number, Number, Number, Number, Number, Flag, STATISTICS]);
 const DICTIONARY: Kind = Fields(&[Number, Number, Flag]);
-const PAGE_HEADER: &[Kind] = &[Number, Number, Number, Number, DATA_PAGE, EMPTY, DICTIONARY, DATA_PAGE_2];
+const PAGE_HEADER: &[Kind] = &[Number, Number, PageSize, Number, DATA_PAGE, EMPTY, DICTIONARY, DATA_PAGE_2];
 
-/// Whether the footer, where there is one, can be read in time.
+/// Whether the footer, where there is one, can be read in time and within the memory.
 pub(super) fn check_footer(file: &File) -> Result<(), String> {
     let size = file.len();
     // what is no Parquet file at all, or an encrypted one, is told by the crate
@@ -93,7 +106,40 @@ pub(super) fn check_footer(file: &File) -> Result<(), String> {
     let length = bytes.first_chunk().map_or(0, |length| u64::from(u32::from_le_bytes(*length)));
     let Some(start) = tail.checked_sub(length) else { return Ok(()) };
     let footer = file.get_bytes(start, length as usize).map_err(|e| e.to_string())?;
-    walk(&footer, FOOTER).map(drop).map_err(|fault| format!("its footer {}", fault.said()))
+    walk(&footer, FOOTER).and_then(|found| check_schema(&found.schema)).map_err(|fault| format!("its footer {}", fault.said()))
+}
+
+/// Whether the groups of a schema, whose elements come depth first, hold no more elements than there are and are not too deep: the crate
+/// makes room for all that a group says that it holds.
+fn check_schema(schema: &[Element]) -> Result<(), Fault> {
+    // of each group around the next element: how many of its own are still to come, and the bytes of its path
+    let mut around: Vec<(u64, u64)> = Vec::new();
+    let (mut promised, mut paths) = (0, 0);
+    for (element, left) in schema.iter().zip((0..schema.len() as u64).rev()) {
+        while around.last().is_some_and(|(to_come, _)| *to_come == 0) {
+            around.pop();
+        }
+        let mut path = element.name + NAME;
+        if let Some((to_come, outer)) = around.last_mut() {
+            *to_come -= 1;
+            promised -= 1;
+            path += *outer;
+        }
+        let children = u64::try_from(element.children).map_err(|_| Fault::Malformed)?;
+        promised += children;
+        if promised > left {
+            return Err(Fault::Short);
+        }
+        if children == 0 {
+            paths += path;
+        } else {
+            around.push((children, path));
+        }
+        if around.len() > GROUPS || paths > PATHS {
+            return Err(Fault::Malformed);
+        }
+    }
+    Ok(())
 }
 
 /// Whether the headers of all pages of a column chunk can be read in time.
@@ -120,12 +166,23 @@ fn page(file: &File, at: u64) -> Result<Walked, String> {
 }
 
 /// A structure that was walked through.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Debug, Default, PartialEq, Eq)]
 struct Walked {
     /// Its length.
     bytes: usize,
-    /// The value of its field [`PAGE_SIZE`], where that is a number.
+    /// Bytes of the page that it is the header of.
     page_size: u64,
+    /// The elements of its schema, in their order.
+    schema: Vec<Element>,
+}
+
+/// An element of a schema.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+struct Element {
+    /// Bytes of its name.
+    name: u64,
+    /// The elements that it says it holds; none where it is a column.
+    children: i32,
 }
 
 #[derive(Debug, PartialEq, Eq)]
@@ -146,16 +203,16 @@ impl Fault {
 
 /// Walks through the structure that `bytes` begins with.
 fn walk(bytes: &[u8], fields: &'static [Kind]) -> Result<Walked, Fault> {
-    let mut walk = Walk { rest: bytes, depth: 0, page_size: 0 };
+    let mut walk = Walk { rest: bytes, depth: 0, found: Walked::default() };
     walk.structure(fields)?;
-    Ok(Walked { bytes: bytes.len() - walk.rest.len(), page_size: walk.page_size })
+    Ok(Walked { bytes: bytes.len() - walk.rest.len(), ..walk.found })
 }
 
 struct Walk<'a> {
     rest: &'a [u8],
     /// Structures and lists around what is next.
     depth: usize,
-    page_size: u64,
+    found: Walked,
 }
 
 impl Walk<'_> {
@@ -174,10 +231,8 @@ impl Walk<'_> {
                 return Err(Fault::Malformed);
             }
             let kind = fields.get(id as usize - 1).copied().unwrap_or(Any);
-            if self.depth == 1 && id == PAGE_SIZE && matches!(kind, Number) && (4..=6).contains(&wire) {
-                self.page_size = unzigzag(self.varint()?).max(0) as u64;
-            } else if !(matches!(wire, 1 | 2) && matches!(kind, Any | Flag)) {
-                // the value of a boolean field is the kind in its header
+            // the value of a boolean field is the kind in its header
+            if !(matches!(wire, 1 | 2) && matches!(kind, Any | Flag)) {
                 self.value(wire, kind)?;
             }
         }
@@ -195,9 +250,21 @@ impl Walk<'_> {
         match (wire, kind) {
             (3, Any | Byte) => self.skip(1),
             (4..=6, Any | Number) => self.varint().map(drop),
+            (4..=6, PageSize) => {
+                self.found.page_size = self.int()?.max(0) as u64;
+                Ok(())
+            }
+            (4..=6, Children) => {
+                let children = self.int()?;
+                self.element(|element| element.children = children);
+                Ok(())
+            }
             (7, Any | Double) => self.skip(8),
-            (8, Any | Bytes) => {
+            (8, Any | Bytes | Name) => {
                 let length = self.varint()?;
+                if matches!(kind, Name) {
+                    self.element(|element| element.name = length);
+                }
                 self.skip(length)
             }
             (9 | 10, Any | List(_)) => {
@@ -216,8 +283,19 @@ impl Walk<'_> {
             },
             (12, Any) => self.structure(&[]),
             (12, Fields(fields)) => self.structure(fields),
+            (12, Schema(fields)) => {
+                self.found.schema.push(Element::default());
+                self.structure(fields)
+            }
             (13, Any) => self.skip(16),
             _ => Err(Fault::Malformed),
+        }
+    }
+
+    /// Takes note of something about the element of the schema in work.
+    fn element(&mut self, note: impl FnOnce(&mut Element)) {
+        if let Some(element) = self.found.schema.last_mut() {
+            note(element);
         }
     }
 
@@ -247,6 +325,11 @@ impl Walk<'_> {
         Ok(())
     }
 
+    /// A number of 32 bits; like the crate, of a longer one the lowest.
+    fn int(&mut self) -> Result<i32, Fault> {
+        Ok(unzigzag(self.varint()?) as i32)
+    }
+
     /// A number in sevens of bits, the lowest first.
     fn varint(&mut self) -> Result<u64, Fault> {
         let (mut value, mut shift) = (0u64, 0u32);
@@ -273,12 +356,12 @@ mod tests {
     use super::*;
     use std::io::Write;
 
-    const NUMBERS: [Kind; 3] = [Number; 3];
+    const SIZED: [Kind; 3] = [Number, Number, PageSize];
 
     #[test]
     fn known_fields_are_what_they_should_be() {
         let number = [0x15, 2, 0];
-        assert_eq!(walk(&number, &[Number]), Ok(Walked { bytes: 3, page_size: 0 }));
+        assert_eq!(walk(&number, &[Number]), Ok(Walked { bytes: 3, ..Walked::default() }));
         static OTHERS: [[Kind; 1]; 6] = [[Flag], [Byte], [Double], [Bytes], [List(&Any)], [EMPTY]];
         for other in &OTHERS {
             assert_eq!(walk(&number, other), Err(Fault::Malformed), "{other:?}");
@@ -293,10 +376,43 @@ mod tests {
     fn structures_are_walked_to_their_end_and_no_further() {
         // i32 field 1 = 1; i32 field 3 = 300; binary field 4; list of two i32; a structure with a boolean; a map; stop; more
         let bytes = [0x15, 2, 0x25, 0xd8, 4, 0x18, 2, b'a', b'b', 0x19, 0x25, 2, 4, 0x1c, 0x11, 0, 0x1b, 1, 0x58, 2, 1, b'x', 0, 9, 9];
-        assert_eq!(walk(&bytes, &NUMBERS), Ok(Walked { bytes: 23, page_size: 300 }));
+        assert_eq!(walk(&bytes, &SIZED), Ok(Walked { bytes: 23, page_size: 300, ..Walked::default() }));
         for end in 0..23 {
-            assert_eq!(walk(&bytes[..end], &NUMBERS), Err(Fault::Short), "{end}");
+            assert_eq!(walk(&bytes[..end], &SIZED), Err(Fault::Short), "{end}");
         }
+    }
+
+    /// Otherwise a page of 2^32 + 300 bytes would end our look at the pages, and the crate would go on after 300.
+    #[test]
+    fn a_page_is_as_long_as_the_crate_takes_it_for() {
+        let header = [0x35, 0xd8, 0x84, 0x80, 0x80, 0x20, 0];
+        assert_eq!(walk(&header, PAGE_HEADER), Ok(Walked { bytes: 7, page_size: 300, ..Walked::default() }));
+        assert_eq!(walk(&[0x35, 1, 0], PAGE_HEADER), Ok(Walked { bytes: 3, ..Walked::default() }), "-1");
+    }
+
+    #[test]
+    fn the_elements_of_a_schema_are_kept() {
+        // version 1; a root `m` of one element, which is `text`
+        let footer = [&[0x15, 2, 0x19, 0x2c][..], b"\x48\x01m\x15\x02\x00", b"\x15\x0c\x25\x00\x18\x04text\x00", &[0]].concat();
+        let schema = vec![Element { name: 1, children: 1 }, Element { name: 4, children: 0 }];
+        assert_eq!(walk(&footer, FOOTER), Ok(Walked { bytes: footer.len(), page_size: 0, schema }));
+    }
+
+    #[test]
+    fn a_schema_holds_what_it_says_and_no_more_than_can_be_held() {
+        let tree = |children: &[i32]| check_schema(&children.iter().map(|&children| Element { name: 4, children }).collect::<Vec<_>>());
+        assert_eq!([tree(&[]), tree(&[0]), tree(&[2, 1, 0, 2, 0, 0])], [Ok(()), Ok(()), Ok(())]);
+        assert_eq!([tree(&[1, i32::MAX, 0]), tree(&[2, 1, 0, 3, 0, 0])], [Err(Fault::Short), Err(Fault::Short)]);
+        assert_eq!(tree(&[2, 2, 0, 0]), Err(Fault::Short), "each has room, both together have not");
+        assert_eq!(tree(&[1, -1, 0]), Err(Fault::Malformed));
+        let deep = |groups| tree(&[vec![1; groups], vec![0]].concat());
+        assert_eq!([deep(GROUPS), deep(GROUPS + 1)], [Ok(()), Err(Fault::Malformed)]);
+        assert_eq!(tree(&[vec![1000], [1, 0].repeat(1000)].concat()), Ok(()), "side by side is not deep");
+        let named = |columns: i32| {
+            let groups = [Element { name: 1, children: 1 }, Element { name: 1 << 20, children: columns }];
+            check_schema(&[&groups[..], &vec![Element::default(); columns as usize]].concat())
+        };
+        assert_eq!([named(10), named(100)], [Ok(()), Err(Fault::Malformed)], "a name of a megabyte in every path");
     }
 
     #[test]

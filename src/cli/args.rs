@@ -176,7 +176,8 @@ pub(super) struct Explain {
 
 /// Run the HTTP service
 ///
-/// Prints the address when it is ready. On SIGTERM or Ctrl-C it takes no new requests, answers those it has taken, and ends.
+/// Prints the address when it is ready. On SIGTERM or Ctrl-C it takes no new requests, answers those it has taken, and ends; what it has no
+/// time to answer is lost, and the exit code is 2.
 #[derive(Debug, Args)]
 #[command(after_help = "Example:\n  highwater serve --listen 127.0.0.1:8080\n  \
 curl -d '{\"text\":\"Some post.\"}' http://127.0.0.1:8080/v1/assess")]
@@ -193,6 +194,10 @@ pub(super) struct Serve {
     /// How much text may wait for the model, bytes or with K, M, G; more is refused at once [default: 8M]
     #[arg(long, value_name = "BYTES", env = "HIGHWATER_QUEUE", hide_env = true)]
     queue: Option<String>,
+    /// How long to go on answering after SIGTERM or Ctrl-C, seconds; a second one ends it at once [default: 300]
+    #[arg(long, value_name = "SECONDS", env = "HIGHWATER_DRAIN", hide_env = true)]
+    #[arg(value_parser = clap::value_parser!(u64).range(1..=86_400))]
+    drain: Option<u64>,
     /// Keep the evidence of floods, the alarms and feedback in this file, so that they outlive the process
     #[arg(long, value_name = "FILE", env = "HIGHWATER_STATE", hide_env = true, value_hint = ValueHint::FilePath)]
     state: Option<String>,

@@ -21,7 +21,7 @@ use crate::{
     verdict::AbstainReason,
 };
 use clap::ArgMatches;
-use serde::Deserialize;
+use serde::{Deserialize, de::IgnoredAny};
 use std::{
     collections::{BTreeMap, HashMap, HashSet},
     fs::File,
@@ -62,13 +62,10 @@ pub(super) fn run(args: &Calibrate, common: &Common, matches: &ArgMatches) -> an
     if reading.bar.cancelled() {
         return Ok(Outcome::Stopped);
     }
-    let (samples, skipped) = (reading.samples(), reading.skipped);
-    if chatty() && skipped > 0 {
-        writeln!(
-            io::stderr(),
-            "{skipped} texts were left out: empty, no prose, known by heart, or in a language that the model does not know"
-        )?;
+    if chatty() {
+        reading.tell_left_out()?;
     }
+    let samples = reading.samples();
     let name = args.profile.clone().or_else(|| Some(args.output.file_stem()?.to_string_lossy().into_owned())).unwrap_or_default();
     if chatty() {
         writeln!(io::stderr(), "{} texts scored; fitting", samples.len())?;
@@ -122,23 +119,31 @@ pub(super) fn bytes<'a>(
     inputs: impl IntoIterator<Item = &'a PathBuf>,
     outputs: impl IntoIterator<Item = &'a PathBuf>,
 ) -> anyhow::Result<u64> {
+    let inputs: Vec<&Path> = inputs.into_iter().map(PathBuf::as_path).collect();
     let mut faults = Vec::new();
     let mut total = 0;
-    for path in inputs {
+    for path in &inputs {
         match path.metadata() {
             Ok(meta) if meta.is_dir() => faults.push(format!("{} is a directory; name the files in it", path.display())),
             Ok(meta) => total += meta.len(),
             Err(error) => faults.push(format!("cannot read {}: {error}", path.display())),
         }
     }
-    for path in outputs {
-        let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
-        if !folder.is_dir() || path.is_dir() {
-            faults.push(format!("cannot write {}: its folder is not there, or it is a folder itself", path.display()));
-        }
-    }
+    faults.extend(outputs.into_iter().filter_map(|path| unwritable(path, &inputs)));
     refuse(&faults)?;
     Ok(total)
+}
+
+/// Why an output cannot be written, or must not be: `taken` are the other files of the run.
+pub(super) fn unwritable(path: &Path, taken: &[&Path]) -> Option<String> {
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    if !folder.is_dir() || path.is_dir() {
+        return Some(format!("cannot write {}: its folder is not there, or it is a folder itself", path.display()));
+    }
+    let real = |path: &Path| path.canonicalize().ok().filter(|path| path.is_file());
+    let same = |other: &&&Path| **other == path || real(other).is_some_and(|other| real(path) == Some(other));
+    let other = taken.iter().find(same)?;
+    Some(format!("{} is also {}, which would be lost; name another file", path.display(), other.display()))
 }
 
 pub(super) fn refuse(faults: &[String]) -> Result<(), Refused> {
@@ -169,10 +174,13 @@ struct Reading {
     /// Texts of each data set of which the folds say nothing.
     unplaced: BTreeMap<String, usize>,
     skipped: usize,
+    /// Rows of this pass that hold no text.
+    named: usize,
 }
 
 /// A row on its way to a sample.
 struct Kept {
+    text: String,
     row: Row,
     number: usize,
     group: u64,
@@ -194,6 +202,7 @@ impl Reading {
             faults: Vec::new(),
             unplaced: BTreeMap::new(),
             skipped: 0,
+            named: 0,
         }
     }
 
@@ -212,7 +221,7 @@ impl Reading {
 
     /// Reads every file once.
     fn all(&mut self, args: &Calibrate) -> anyhow::Result<()> {
-        self.number = 0;
+        (self.number, self.named) = (0, 0);
         for path in &args.human {
             self.file(path, false)?;
         }
@@ -225,6 +234,22 @@ impl Reading {
     fn refuse(&self) -> Result<(), Refused> {
         let unplaced = self.unplaced.iter().map(|(family, n)| format!("{n} texts of {family} are in no fold, see folds.json"));
         refuse(&self.faults.iter().cloned().chain(unplaced).collect::<Vec<_>>())
+    }
+
+    /// Says what was read and is in no sample.
+    fn tell_left_out(&self) -> io::Result<()> {
+        if self.named > 0 {
+            let n = self.named;
+            writeln!(io::stderr(), "{n} rows name a post by its id and hold no text: join them with your own posts first")?;
+        }
+        if self.skipped > 0 {
+            let n = self.skipped;
+            writeln!(
+                io::stderr(),
+                "{n} texts were left out: empty, no prose, known by heart, or in a language that the model does not know"
+            )?;
+        }
+        Ok(())
     }
 
     /// The samples in the order of their rows.
@@ -259,21 +284,25 @@ impl Reading {
     }
 
     /// The row with its group, if it is this pass's to score.
-    fn keep(&mut self, row: Row, family: &str) -> Option<Kept> {
+    fn keep(&mut self, mut row: Row, family: &str) -> Option<Kept> {
+        let Some(text) = row.text.take() else {
+            self.named += 1;
+            return None;
+        };
         self.number += 1;
-        let own = group(&row.text);
+        let own = group(&text);
         let pair = row.pair.as_ref().map(|pair| (family.to_owned(), pair.clone()));
         let group = pair.map_or(own, |pair| *self.pairs.entry(pair).or_insert(own));
-        let Some(folds) = &self.folds else { return Some(Kept { row, number: self.number, group }) };
+        let Some(folds) = &self.folds else { return Some(Kept { text, row, number: self.number, group }) };
         let place = folds.of(group, family);
         if place.is_none() {
             *self.unplaced.entry(family.to_owned()).or_default() += 1;
         }
-        (place == Some(self.pass)).then_some(Kept { row, number: self.number, group })
+        (place == Some(self.pass)).then_some(Kept { text, row, number: self.number, group })
     }
 
     fn score(&mut self, rows: &mut Vec<Kept>, machine: bool, family: &str) -> anyhow::Result<()> {
-        let documents: Vec<_> = rows.iter_mut().map(|kept| Document::new(std::mem::take(&mut kept.row.text))).collect();
+        let documents: Vec<_> = rows.iter_mut().map(|kept| Document::new(std::mem::take(&mut kept.text))).collect();
         let assessments = self.detector.assess(&documents)?;
         for ((kept, assessment), document) in rows.drain(..).zip(assessments).zip(&documents) {
             self.progress.documents += 1;
@@ -284,7 +313,7 @@ impl Reading {
                 self.skipped += 1;
                 continue;
             };
-            let Kept { row: Row { domain, generator, attack, .. }, number, group } = kept;
+            let Kept { row: Row { domain, generator, attack, .. }, number, group, .. } = kept;
             let (tokens, family) = (assessment.tokens, family.to_owned());
             let (words, line_breaks) = (text::words(&document.text), text::line_breaks(&document.text));
             self.samples
@@ -297,7 +326,9 @@ impl Reading {
 
 #[derive(Debug, PartialEq, Deserialize)]
 struct Row {
-    text: String,
+    /// Not there where feedback names a post of the sender's by its id.
+    text: Option<String>,
+    id: Option<IgnoredAny>,
     label: Option<String>,
     /// Shared by a human text and its machine counterparts or attacked forms.
     pair: Option<String>,
@@ -312,6 +343,9 @@ fn row(line: &[u8], machine: bool) -> Result<Option<Row>, String> {
         return Ok(None);
     }
     let row: Row = serde_json::from_slice(line).map_err(|error| format!("expected an object with a `text`: {error}"))?;
+    if row.text.is_none() && row.id.is_none() {
+        return Err("expected an object with a `text`, found neither that nor an `id`".to_owned());
+    }
     match row.label.as_deref() {
         None => Ok(Some(row)),
         Some("human") => Ok((!machine).then_some(row)),
@@ -327,13 +361,24 @@ mod tests {
     #[test]
     fn rows_are_taken_by_their_label() {
         let human = br#"{"text":"a","label":"human","id":"1"}"#;
-        assert_eq!(row(human, false).map(|r| r.map(|r| r.text)), Ok(Some("a".into())));
+        assert_eq!(row(human, false).map(|r| r.and_then(|r| r.text)), Ok(Some("a".into())));
         assert_eq!(row(human, true), Ok(None));
-        assert_eq!(row(br#"{"text":"b","generator":null}"#, true).map(|r| r.map(|r| r.text)), Ok(Some("b".into())));
+        assert_eq!(row(br#"{"text":"b","generator":null}"#, true).map(|r| r.and_then(|r| r.text)), Ok(Some("b".into())));
         assert_eq!(row(b"\r\n", true), Ok(None));
-        for bad in [r#"{"text":"a","label":"robot"}"#, r#"{"label":"human"}"#, r#"{"text":1}"#, "no json"] {
+        for bad in [r#"{"text":"a","label":"robot"}"#, r#"{"label":"human"}"#, r#"{"id":null,"text":null}"#, r#"{"text":1}"#, "no json"] {
             assert!(row(bad.as_bytes(), false).is_err(), "{bad}");
         }
+    }
+
+    /// The service's tests hold the file against what it gives back.
+    #[test]
+    fn feedback_of_the_service_is_read_and_what_holds_no_text_is_no_fault() {
+        let lines = include_str!("../service/tests/feedback.jsonl");
+        let texts = |machine| -> Vec<Option<String>> {
+            lines.lines().filter_map(|line| row(line.as_bytes(), machine).unwrap()).map(|row| row.text).collect()
+        };
+        assert_eq!(texts(false), [None, Some("Another post.".to_owned())]);
+        assert_eq!(texts(true), [Some("A \"post\".".to_owned())]);
     }
 
     #[test]

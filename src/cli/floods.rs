@@ -14,7 +14,8 @@ use serde_json::Value;
 use std::{
     collections::{BTreeSet, HashMap},
     fmt::Write as _,
-    io,
+    fs::File,
+    io::{self, BufWriter, Write as _},
     path::{Path, PathBuf},
 };
 
@@ -68,22 +69,26 @@ pub(super) struct Along {
     store: Option<(Store, PathBuf)>,
     alarms: Vec<Alarm>,
     not_kept: u64,
+    /// Where the alarms go at the end.
+    save_at: Option<PathBuf>,
 }
 
 impl Along {
-    pub(super) fn new(detector: &Detector, watching: &Watching) -> anyhow::Result<Self> {
+    pub(super) fn new(detector: &Detector, watching: &Watching, save_at: Option<PathBuf>) -> anyhow::Result<Self> {
         if !detector.calibration().is_calibrated() {
             return Err(Refused("streams cannot be watched without a calibration; make one with `highwater calibrate`".into()).into());
         }
         let (settings, reference) = (flood::Settings { live: false, ..watching.settings.clone() }, reference(detector)?);
         let monitor = Monitor::new(settings.clone(), reference.clone())?;
-        Ok(Self { monitor, settings, reference, about: about(detector), store: None, alarms: Vec::new(), not_kept: 0 })
+        Ok(Self { monitor, settings, reference, about: about(detector), store: None, alarms: Vec::new(), not_kept: 0, save_at })
     }
 
     fn open(&mut self, beside: &Path) -> Result<u64, BatchError> {
         let settings = flood::Settings { track_changes: true, ..self.settings.clone() };
         let opened = Store::open(beside, &self.about, settings, self.reference.clone());
         let Opened { store, monitor, alarms, rows } = opened.map_err(|e| BatchError::Companion(e.to_string()))?;
+        // alarms count from 1, and the store keeps the latest
+        self.not_kept = alarms.first().map_or(0, |first| first.sequence - 1);
         (self.monitor, self.alarms) = (monitor, alarms);
         self.store = Some((store, beside.to_owned()));
         Ok(rows)
@@ -97,16 +102,21 @@ impl Along {
         new
     }
 
-    /// Writes the alarms, one JSON object a line; the file is there whole or not at all.
-    pub(super) fn save_alarms(&mut self, path: &Path) -> anyhow::Result<()> {
+    /// Writes the alarms where they were asked for, one JSON object a line; the file is there whole or not at all.
+    pub(super) fn save_alarms(&mut self) -> Result<(), BatchError> {
         self.collect();
-        let mut lines = String::new();
-        for alarm in &self.alarms {
-            writeln!(lines, "{}", serde_json::to_string(alarm)?)?;
-        }
+        let Some(path) = &self.save_at else { return Ok(()) };
         let part = path.with_added_extension("part");
-        let written = std::fs::write(&part, lines).and_then(|()| std::fs::rename(&part, path));
-        written.map_err(|e| anyhow::anyhow!("cannot write {}: {e}", path.display()))
+        let line = |out: &mut BufWriter<File>, alarm| {
+            serde_json::to_writer(&mut *out, alarm).map_err(io::Error::from).and_then(|()| out.write_all(b"\n"))
+        };
+        let write = || {
+            let mut out = BufWriter::new(File::create(&part)?);
+            self.alarms.iter().try_for_each(|alarm| line(&mut out, alarm))?;
+            out.into_inner()?.sync_all()?;
+            std::fs::rename(&part, path)
+        };
+        write().map_err(|source| BatchError::Write { path: path.display().to_string(), source })
     }
 
     /// What happened, for people: streams that had an alarm or are in a flood first, then those with most evidence.
@@ -196,6 +206,10 @@ impl Companion for Along {
         let Some((store, _)) = &mut self.store else { return Ok(()) };
         let write = Write { changes: self.monitor.drain_changes(), alarms, rows: Some(rows) };
         store.commit(&write).map_err(|e| BatchError::Companion(e.to_string()))
+    }
+
+    fn finish(&mut self) -> Result<(), BatchError> {
+        self.save_alarms()
     }
 
     fn complete(&mut self) {

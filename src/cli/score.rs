@@ -3,6 +3,7 @@
 use super::{
     Outcome,
     args::{Common, Score},
+    calibrate::unwritable,
     chatty,
     floods::Along,
     join,
@@ -27,8 +28,8 @@ pub(super) fn run(args: Score, common: &Common, matches: &ArgMatches) -> anyhow:
         merge.fault("--resume goes on with a file; name it with --output");
     }
     let alarms = args.alarms.clone();
-    if let Some(path) = alarms.as_ref().filter(|path| path.exists() && !args.force && !args.resume) {
-        merge.fault(format!("--alarms: {} exists already; name another file, or overwrite it with --force", path.display()));
+    if let Some(fault) = alarms.as_ref().and_then(|path| alarms_fault(path, &args)) {
+        merge.fault(format!("--alarms: {fault}"));
     }
     merge.finish()?;
     let watched = rows.stream_field_named || alarms.is_some() || watching.asked_for;
@@ -40,7 +41,7 @@ pub(super) fn run(args: Score, common: &Common, matches: &ArgMatches) -> anyhow:
     if detector.model().device == "cpu" {
         job.limits = Limits::for_cpu();
     }
-    let mut along = if watched { Some(Along::new(&detector, &watching)?) } else { None };
+    let mut along = if watched { Some(Along::new(&detector, &watching, alarms)?) } else { None };
     let bar = Bar::start(chatty())?;
     let result = match &mut along {
         Some(along) => batch::run_along(&job, &mut detector, &bar, along),
@@ -52,8 +53,8 @@ pub(super) fn run(args: Score, common: &Common, matches: &ArgMatches) -> anyhow:
         writeln!(io::stderr(), "{}", tell(&summary, &job.output, seconds))?;
     }
     if let Some(along) = &mut along {
-        if let Some(path) = &alarms {
-            along.save_alarms(path)?;
+        if summary.cancelled {
+            along.save_alarms()?;
         }
         if chatty() {
             writeln!(io::stderr(), "{}", crate::text::harmless(&along.tell()))?;
@@ -64,6 +65,15 @@ pub(super) fn run(args: Score, common: &Common, matches: &ArgMatches) -> anyhow:
         Summary { errors: 0, .. } => Outcome::Done,
         _ => Outcome::Refused,
     })
+}
+
+/// Why the alarms cannot go there. Only a stopped run that goes on may find its own.
+fn alarms_fault(path: &Path, args: &Score) -> Option<String> {
+    let part = args.output.as_ref().map(|output| output.with_added_extension("part"));
+    let others: Vec<&Path> = args.inputs.iter().chain(&args.output).chain(&part).map(PathBuf::as_path).collect();
+    let goes_on = args.resume && part.as_ref().is_some_and(|part| part.exists());
+    let exists = || format!("{} exists already; name another file, or overwrite it with --force", path.display());
+    unwritable(path, &others).or_else(|| (path.exists() && !args.force && !goes_on).then(exists))
 }
 
 fn job(args: Score, rows: Rows) -> Job {

@@ -21,7 +21,8 @@ use std::{
 pub(super) fn run(common: &Common, matches: &ArgMatches) -> anyhow::Result<Outcome> {
     let start = Instant::now();
     let mut merge = layers(matches, common)?;
-    let (setup, watching, settings) = (Setup::take(&mut merge), Watching::take(&mut merge), service(&mut merge));
+    let (setup, watching) = (Setup::take(&mut merge), Watching::take(&mut merge));
+    let settings = service(&mut merge, matches.get_one::<u64>("drain").copied());
     let state = merge.take("state", |s| Ok(PathBuf::from(s)));
     merge.finish()?;
     let server = Server::bind(settings)?;
@@ -30,28 +31,28 @@ pub(super) fn run(common: &Common, matches: &ArgMatches) -> anyhow::Result<Outco
         let told = |error: anyhow::Error| format!("{error:#}");
         let detector = join::detector(&setup).map_err(told)?;
         let flood = floods::for_service(&detector, &watching, state.as_deref()).map_err(told)?;
-        // Nobody has to read these lines for the service to serve.
-        let _ = tell_ready(address, &detector, start.elapsed());
-        Ok(Loaded { detector, flood })
+        let model = described(&detector);
+        let ready = move || {
+            // Nobody has to read these lines for the service to serve.
+            let _ = tell_ready(address, &model, start.elapsed());
+        };
+        Ok(Loaded { detector, flood, ready: Box::new(ready) })
     };
-    server.run(load, crate::service::signals())?;
+    server.run(load, crate::service::signals)?;
     Ok(Outcome::Done)
 }
 
+/// The model and its calibration, for people.
+fn described(detector: &Detector) -> String {
+    let (model, calibration) = (detector.model(), &detector.calibration().name);
+    let calibration = if calibration.is_empty() { "none" } else { calibration };
+    format!("model {} on {} in {}, calibration {calibration}", model.name, model.device, model.precision)
+}
+
 /// The address is data (port 0 takes a free one), the rest is for people.
-fn tell_ready(address: SocketAddr, detector: &Detector, took: Duration) -> io::Result<()> {
+fn tell_ready(address: SocketAddr, model: &str, took: Duration) -> io::Result<()> {
     if chatty() {
-        let model = detector.model();
-        let calibration = &detector.calibration().name;
-        let calibration = if calibration.is_empty() { "none" } else { calibration };
-        writeln!(
-            io::stderr(),
-            "model {} on {} in {}, calibration {calibration}, ready in {:.2} s",
-            model.name,
-            model.device,
-            model.precision,
-            took.as_secs_f64()
-        )?;
+        writeln!(io::stderr(), "{model}, ready in {:.2} s", took.as_secs_f64())?;
     }
     let mut out = io::stdout().lock();
     writeln!(out, "listening on http://{address}")?;

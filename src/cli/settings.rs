@@ -7,7 +7,7 @@ use crate::{
     config::{self, Layer, Merge, Origin},
     detector, flood,
     model::{BranchSource, Device, LoadOptions, ModelSource, Precision},
-    service::{ApiKey, Settings, Webhook},
+    service::{ApiKey, Settings, Timeouts, Webhook},
     verdict::Policy,
 };
 use clap::{ArgMatches, parser::ValueSource};
@@ -16,6 +16,7 @@ use std::{
     ops::RangeInclusive,
     path::PathBuf,
     str::FromStr,
+    time::Duration,
 };
 
 /// What every command that loads a model needs.
@@ -136,8 +137,8 @@ impl Watching {
     }
 }
 
-/// Takes the settings of `serve` out of the merge.
-pub(super) fn service(merge: &mut Merge) -> Settings {
+/// Takes the settings of `serve` out of the merge; `drain` is in seconds.
+pub(super) fn service(merge: &mut Merge, drain: Option<u64>) -> Settings {
     let defaults = Settings::default();
     let secret = merge.take("webhook-secret", |s| Ok(s.to_owned()));
     let webhooks = merge.take("webhook", webhooks).unwrap_or_default();
@@ -150,6 +151,7 @@ pub(super) fn service(merge: &mut Merge) -> Settings {
         api_key: merge.take("api-key", api_key),
         max_body: merge.take("max-body", bytes).unwrap_or(defaults.max_body),
         queue_bytes: merge.take("queue", bytes).unwrap_or(defaults.queue_bytes),
+        timeouts: Timeouts { drain: drain.map_or(defaults.timeouts.drain, Duration::from_secs), ..defaults.timeouts },
         ..defaults
     }
 }

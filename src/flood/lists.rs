@@ -77,13 +77,13 @@ impl Monitor {
     }
 
     /// Streams that are above the base share, with a false-discovery rate of at most `alpha` over all keys, under any dependence: e-BH on
-    /// `log_e`, largest first. The whole stream is not among them.
-    pub fn floods(&self, alpha: f64) -> Vec<StreamStatus> {
+    /// `log_e`, largest first, and of these the first `limit`. The whole stream is not among them.
+    pub fn floods(&self, alpha: f64, limit: usize) -> Vec<StreamStatus> {
         let least = (1. / alpha).ln();
         let candidates = self.table.iter().skip(1).map(|stream| (stream.log_e(), stream)).filter(|(log_e, _)| *log_e >= least);
         let (log_e, streams): (Vec<f64>, Vec<&Stream>) = candidates.unzip();
         let rejected = stats::e_bh(&log_e, self.table.len().saturating_sub(1), alpha);
-        rejected.into_iter().filter_map(|i| self.status(&streams[i].name)).collect()
+        rejected.into_iter().take(limit).filter_map(|i| self.status(&streams[i].name)).collect()
     }
 
     /// Alarms since the last call, oldest first. They are kept until asked for: call it after each batch.

@@ -79,6 +79,9 @@ struct Crossing {
 }
 
 impl Monitor {
+    /// Longest id that an alarm names among its examples, bytes. Documents with longer ones count all the same.
+    pub const LONGEST_ID: usize = 512;
+
     /// A monitor that has seen nothing.
     ///
     /// # Errors

@@ -2,7 +2,7 @@
 //!
 //! Evidence beside the score, never instead of it: people repeat themselves too, and that raises no alarm.
 
-use super::{AlarmKind, stream::Window, table::hash64};
+use super::{AlarmKind, Monitor, stream::Window, table::hash64};
 use std::collections::VecDeque;
 
 /// Bins of a sketch.
@@ -12,9 +12,8 @@ const SHINGLE: usize = 3;
 const MOST_WORDS: usize = 4096;
 /// Suspicious documents that are kept of a watched stream.
 const KEPT: usize = 64;
-/// Ids that an alarm names, and the longest that is kept, bytes.
+/// Ids that an alarm names.
 const EXAMPLES: usize = 8;
-const LONGEST_ID: usize = 512;
 /// Two texts are near-duplicates from this Jaccard index on.
 const NEAR: f64 = 0.5;
 /// From this share of near-duplicates on it is a template flood.
@@ -194,7 +193,7 @@ impl Watch {
         if self.suspects.len() == KEPT {
             self.suspects.pop_front();
         }
-        let id = sight.id.filter(|id| id.len() <= LONGEST_ID).map(Into::into);
+        let id = sight.id.filter(|id| id.len() <= Monitor::LONGEST_ID).map(Into::into);
         self.suspects.push_back(Suspect { sketch, direction: background.direction(sight.hidden), id, twin });
         self.count += 1;
         // Comparing all with all is dear: it is done at the 4th, 8th, 16th, … and then once for each set of them.

@@ -40,6 +40,8 @@ const CACHE: usize = 64 << 20;
 pub const ALARMS_KEPT: u64 = 10_000;
 /// Most corrections kept; the oldest are deleted.
 const FEEDBACK_KEPT: u64 = 10_000;
+/// Corrections given at once end with the first that makes them this long together, bytes.
+const FEEDBACK_BYTES: usize = 4 << 20;
 
 /// Which model and calibration the evidence in a file comes from.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -242,15 +244,24 @@ impl Store {
         })
     }
 
-    /// At most `limit` corrections after this number, oldest first, each as it was added.
+    /// At most `limit` corrections after this number, oldest first, each as it was added; fewer where they are long, and at least one where
+    /// there is one, so that who goes on after the last gets all.
     ///
     /// # Errors
     /// [`StoreError::Failed`].
     pub fn feedback(&mut self, after: u64, limit: usize) -> Result<Vec<(u64, Vec<u8>)>, StoreError> {
         self.attempt(|database| {
             let table = database.begin_read()?.open_table(FEEDBACK)?;
-            let rows = table.range(after.saturating_add(1)..)?.take(limit);
-            rows.map(|row| row.map(|(n, json)| (n.value(), json.value().to_vec())).map_err(Fault::from)).collect()
+            let (mut rows, mut bytes) = (Vec::new(), 0);
+            for row in table.range(after.saturating_add(1)..)?.take(limit) {
+                let (number, json) = row?;
+                bytes += json.value().len();
+                rows.push((number.value(), json.value().to_vec()));
+                if bytes >= FEEDBACK_BYTES {
+                    break;
+                }
+            }
+            Ok(rows)
         })
     }
 

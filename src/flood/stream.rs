@@ -179,7 +179,8 @@ impl Stream {
             self.back = stats::e_sr(f64::from(self.back), bets.back(place, self.found_by)) as f32;
             return f64::from(self.back).exp();
         }
-        for (sr, factor) in self.sr.iter_mut().zip(factors) {
+        // a bet that looks at nothing begins no test: the many tests of value 1 would add up to an alarm with no evidence in it
+        for (sr, factor) in self.sr.iter_mut().zip(factors).filter(|(_, factor)| *factor != 1.) {
             *sr = (factor * (1. + *sr)).min(MOST);
         }
         mean(&self.sr)

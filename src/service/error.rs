@@ -13,6 +13,16 @@ pub(crate) enum ApiError {
     Malformed(String),
     #[error("{0}; send the key as `Authorization: Bearer KEY`")]
     Unauthorized(&'static str),
+    #[error(
+        "a page of another site may not call this service, which has no key: call it from your server, or give it a key with \
+         HIGHWATER_API_KEY"
+    )]
+    CrossOrigin,
+    #[error(
+        "`{0}` may be anybody's name, and this service has no key and listens for its own machine only: call it as localhost or by its IP \
+         address (a proxy in front of it must send that as Host), or give it a key with HIGHWATER_API_KEY"
+    )]
+    UnknownHost(String),
     #[error("there is no `{path}`; there are: {routes}")]
     NotFound { path: String, routes: String },
     #[error("`{path}` does not take {method}; the header Allow says what it takes")]
@@ -54,6 +64,8 @@ impl ApiError {
         match self {
             Self::Malformed(_) => ("malformed", StatusCode::BAD_REQUEST),
             Self::Unauthorized(_) => ("unauthorized", StatusCode::UNAUTHORIZED),
+            Self::CrossOrigin => ("cross_origin", StatusCode::FORBIDDEN),
+            Self::UnknownHost(_) => ("unknown_host", StatusCode::FORBIDDEN),
             Self::NotFound { .. } => ("not_found", StatusCode::NOT_FOUND),
             Self::MethodNotAllowed { .. } => ("method_not_allowed", StatusCode::METHOD_NOT_ALLOWED),
             Self::Timeout(_) => ("timeout", StatusCode::REQUEST_TIMEOUT),

@@ -3,6 +3,7 @@
 //! [`run`] does everything; [`Server::bind`] and [`Server::run`] are the same in two steps, for callers that want the address in between.
 //! Bounded everywhere: connections, bodies, queue, lines on their way. Knows no file, no flag, no environment.
 
+mod access;
 mod connection;
 mod error;
 mod floods;
@@ -26,12 +27,11 @@ use crate::detector::Detector;
 use floods::Floods;
 use state::{Phase, Service, WorkerSide};
 use std::{
-    future::Future,
     net::{SocketAddr, TcpListener},
     sync::Arc,
     time::Duration,
 };
-use tokio::{runtime, sync::oneshot, time::timeout};
+use tokio::{runtime, sync::oneshot, time::sleep};
 use worker::{Observer, Unobserved};
 
 /// Threads that serve HTTP: they parse and write; the cores are for the model.
@@ -48,11 +48,13 @@ pub struct Loaded {
     pub detector: Detector,
     /// Watches streams.
     pub flood: Option<Flood>,
+    /// Called once, as soon as requests are taken.
+    pub ready: Box<dyn FnOnce() + Send>,
 }
 
 impl From<Detector> for Loaded {
     fn from(detector: Detector) -> Self {
-        Self { detector, flood: None }
+        Self { detector, flood: None, ready: Box::new(|| {}) }
     }
 }
 
@@ -73,6 +75,14 @@ pub enum ServiceError {
     /// The detector could not be loaded.
     #[error("{0}")]
     Load(LoadError),
+    /// There was no time to answer everything that was taken. What was written to the state file stays there.
+    #[error("{why} before everything that was taken was answered; what waited for the model ({waiting_bytes} bytes) is lost")]
+    Unanswered {
+        /// What ended the waiting.
+        why: &'static str,
+        /// What the queue still held.
+        waiting_bytes: usize,
+    },
     /// The worker thread ended by itself.
     #[error("the model's worker stopped unexpectedly; the log above says why")]
     Worker,
@@ -85,9 +95,9 @@ pub struct Server {
     listener: TcpListener,
 }
 
-/// Binds, loads, serves until `shutdown` is done, drains. Blocks. `load` runs on the worker's thread; until it is done, `/health/ready`
-/// says 503. Errors: see [`ServiceError`].
-pub fn run<L, T, E>(settings: Settings, load: L, shutdown: impl Future<Output = ()>) -> Result<(), ServiceError>
+/// Binds, loads, serves until `shutdown` is done, drains until everything is answered, the time for it is over, or `shutdown` is done once
+/// more. Blocks. `load` runs on the worker's thread; until it is done, `/health/ready` says 503. Errors: see [`ServiceError`].
+pub fn run<L, T, E>(settings: Settings, load: L, shutdown: impl AsyncFnMut()) -> Result<(), ServiceError>
 where
     L: FnOnce() -> Result<T, E> + Send + 'static,
     T: Into<Loaded>,
@@ -96,7 +106,7 @@ where
     Server::bind(settings)?.run(load, shutdown)
 }
 
-/// Done at the first Ctrl-C or, on Unix, SIGTERM.
+/// Done at the next Ctrl-C or, on Unix, SIGTERM.
 pub async fn signals() {
     #[cfg(unix)]
     if let Ok(mut terminate) = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate()) {
@@ -117,10 +127,11 @@ impl Server {
     pub fn bind(settings: Settings) -> Result<Self, ServiceError> {
         let bound = TcpListener::bind(&settings.listen).and_then(|listener| {
             listener.set_nonblocking(true)?;
-            Ok(listener)
+            Ok((listener.local_addr()?.to_string(), listener))
         });
         match bound {
-            Ok(listener) => Ok(Self { settings, listener }),
+            // The address and not the name: who may come in depends on whether it is a loopback address.
+            Ok((listen, listener)) => Ok(Self { settings: Settings { listen, ..settings }, listener }),
             Err(source) => Err(ServiceError::Listen { address: settings.listen, source }),
         }
     }
@@ -131,7 +142,7 @@ impl Server {
     }
 
     /// Loads, serves until `shutdown` is done, drains. Blocks; see [`run`].
-    pub fn run<L, T, E>(self, load: L, shutdown: impl Future<Output = ()>) -> Result<(), ServiceError>
+    pub fn run<L, T, E>(self, load: L, shutdown: impl AsyncFnMut()) -> Result<(), ServiceError>
     where
         L: FnOnce() -> Result<T, E> + Send + 'static,
         T: Into<Loaded>,
@@ -157,11 +168,13 @@ where
 {
     let (tell, ended) = oneshot::channel();
     std::thread::Builder::new().name("model".into()).spawn(move || {
-        let result = load().and_then(|Loaded { detector, flood }| {
+        let result = load().and_then(|Loaded { detector, flood, ready }| {
             let observer: Box<dyn Observer> = match flood {
                 Some(flood) => Box::new(Floods::new(flood, worker.service())?),
                 None => Box::new(Unobserved),
             };
+            // A message to itself: it takes none before it is ready.
+            worker.service().queue.tell(|_| ready());
             worker.work(detector, observer);
             Ok(())
         });
@@ -175,7 +188,7 @@ async fn live(
     listener: tokio::net::TcpListener,
     service: Arc<Service>,
     mut ended: oneshot::Receiver<Result<(), LoadError>>,
-    shutdown: impl Future<Output = ()>,
+    mut shutdown: impl AsyncFnMut(),
 ) -> Result<(), ServiceError> {
     let metrics = service.metrics.clone();
     tokio::spawn(async move {
@@ -188,7 +201,7 @@ async fn live(
     let mut fault = None;
     let stop = async {
         tokio::select! {
-            () = shutdown => {}
+            () = shutdown() => {}
             end = &mut ended => fault = Some(end.map_or(ServiceError::Worker, |r| r.map_or_else(ServiceError::Load, |()| ServiceError::Worker))),
         }
         tracing::info!("draining: answering what was admitted");
@@ -197,22 +210,20 @@ async fn live(
     let connections = connection::serve(listener, router, &service, stop).await;
     let loaded = service.phase() == Phase::Ready;
     service.drain();
-    let deadline = service.settings.timeouts.drain;
-    let drained = timeout(deadline, async {
+    let drained = async {
         connections.shutdown().await;
         service.queue.stop();
-        if loaded && fault.is_none() {
-            return ended.await.is_ok();
-        }
-        true
-    });
-    match drained.await {
-        _ if fault.is_some() => {}
-        Ok(true) => tracing::info!("drained"),
-        Ok(false) => fault = Some(ServiceError::Worker),
-        Err(_) => tracing::warn!(waiting_bytes = service.queue.waiting_bytes(), "not everything was answered within {deadline:?}"),
-    }
-    fault.map_or(Ok(()), Err)
+        let works = loaded && fault.is_none();
+        if works && ended.await.is_err() { Err(ServiceError::Worker) } else { Ok(()) }
+    };
+    let unanswered = |why| Err(ServiceError::Unanswered { why, waiting_bytes: service.queue.waiting_bytes() });
+    let end = tokio::select! {
+        biased;
+        end = drained => end.inspect(|()| tracing::info!("drained")),
+        () = shutdown() => unanswered("the service was told again to end"),
+        () = sleep(service.settings.timeouts.drain) => unanswered("the time of --drain was over"),
+    };
+    fault.map_or(end, Err)
 }
 
 /// Runs every parser of foreign bytes and checks that lines do not depend on how they were cut: for `fuzz/` and property tests.

@@ -2,8 +2,10 @@
 #![allow(dead_code, reason = "documentation-only shapes")]
 
 mod floods;
+mod refusals;
 
 use axum::Json;
+use refusals::Refusals;
 use serde::Serialize;
 use utoipa::{
     Modify, OpenApi, ToSchema,
@@ -19,7 +21,7 @@ use utoipa::{
     ),
     components(schemas(TokenScore)),
     security((), ("key" = [])),
-    modifiers(&Key),
+    modifiers(&Key, &Refusals),
 )]
 struct Api;
 
@@ -44,13 +46,8 @@ pub(super) async fn document() -> Json<utoipa::openapi::OpenApi> {
         example = json!({"text": "I walked down to the harbour this morning and all of the boats were gone."})),
     responses(
         (status = 200, description = "One assessment, or `assessments` in order", body = AssessAnswer),
-        (status = 400, description = "`malformed`: not JSON", body = ErrorAnswer),
-        (status = 401, description = "`unauthorized`: key missing or wrong", body = ErrorAnswer),
-        (status = 413, description = "`too_large`: body or text too long", body = ErrorAnswer),
-        (status = 422, description = "`invalid`: JSON of another shape", body = ErrorAnswer),
         (status = 429, description = "`queue_full`: try again after `Retry-After` seconds", body = ErrorAnswer),
-        (status = 500, description = "`internal`: the model failed on this text", body = ErrorAnswer),
-        (status = 503, description = "`not_ready`, `draining`, or `state_unavailable`: evidence cannot be written now", body = ErrorAnswer)))]
+        (status = 500, description = "`internal`: the model failed on this text", body = ErrorAnswer)))]
 fn assess() {}
 
 /// Assess a stream of lines
@@ -69,12 +66,15 @@ fn stream() {}
 /// OpenAI's own categories are there and never set; `machine-generated` is what this service judges.
 #[utoipa::path(post, path = "/v1/moderations", tag = "assess",
     request_body(content = ModerationRequest, example = json!({"input": "I walked down to the harbour this morning."})),
-    responses((status = 200, description = "One result per text", body = Moderation), (status = 422, description = "`invalid`", body = ErrorAnswer)))]
+    responses(
+        (status = 200, description = "One result per text", body = Moderation),
+        (status = 429, description = "`queue_full`: try again after `Retry-After` seconds", body = ErrorAnswer),
+        (status = 500, description = "`internal`: the model failed on a text", body = ErrorAnswer)))]
 fn moderations() {}
 
 /// Model, calibration, device, limits
 #[utoipa::path(get, path = "/v1/model", tag = "service",
-    responses((status = 200, description = "What is loaded", body = ModelAnswer), (status = 503, description = "`not_ready`", body = ErrorAnswer)))]
+    responses((status = 200, description = "What is loaded", body = ModelAnswer)))]
 fn model() {}
 
 /// The process runs
@@ -220,6 +220,8 @@ enum AbstainReason {
     UnsupportedLanguage,
     NotProse,
     Memorised,
+    Uncalibrated,
+    Unscorable,
     Uncertain,
 }
 

@@ -21,12 +21,13 @@ use std::{
 };
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
 
-/// What one document costs beyond its text, bytes: its place in the queue and its answer.
+/// What one document costs beyond its bytes, and each of its keys: its place in the queue and in the answer.
 const OVERHEAD: usize = 256;
 /// Questions to the observer that may wait.
 const QUESTIONS: usize = 32;
-/// How much larger an answer with per-token scores is than its text.
-const TOKENS_FACTOR: usize = 8;
+/// How much larger an answer with per-token scores is than its text: a token's entry takes 104 bytes, its text 4.3 where that is English.
+/// Where every token is a single byte it is four times as much.
+const TOKENS_FACTOR: usize = 24;
 
 /// What is said of one document: the assessment, and how its streams stand where it has any.
 #[derive(Debug, Clone, Serialize)]
@@ -160,15 +161,20 @@ impl Queue {
         Ok(answers)
     }
 
-    /// A request larger than its pool takes all of it: it is admitted when nothing else waits.
+    /// What a job takes of its pool: at most half, or a large request would need a moment at which nothing else is on its way, and under
+    /// steady traffic there is none. Two jobs may then hold a pool that is smaller than they are. What waits costs at most as much as the
+    /// pool, or as two of the largest requests where that is more; the limits of body and documents bound those.
     fn cost(&self, documents: &[Document]) -> u32 {
         let bytes: usize = documents.iter().map(cost).sum();
-        u32::try_from(bytes.min(self.pool)).unwrap_or(u32::MAX)
+        u32::try_from(bytes.min(self.pool / 2)).unwrap_or(u32::MAX)
     }
 }
 
+/// What a document takes with all that its sender chose the length of.
 fn cost(document: &Document) -> usize {
-    OVERHEAD + document.text.len() * if document.with_tokens { TOKENS_FACTOR } else { 1 }
+    let text = document.text.len() * if document.with_tokens { TOKENS_FACTOR } else { 1 };
+    let keys: usize = document.streams.iter().map(|key| OVERHEAD + key.as_str().len()).sum();
+    OVERHEAD + text + document.id.as_ref().map_or(0, String::len) + keys
 }
 
 impl Pace {

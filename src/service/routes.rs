@@ -1,6 +1,7 @@
-//! The routes and what every request passes: counting, the API key, body limits and timeouts. Handlers turn wire into documents and back.
+//! The routes and what every request passes: counting, access, body limits and timeouts. Handlers turn wire into documents and back.
 
 use super::{
+    access::authorize,
     error::ApiError,
     floods,
     metrics::Metric,
@@ -130,17 +131,6 @@ async fn measure(State(service): State<Arc<Service>>, request: Request, next: Ne
     service.metrics.record(Metric::RequestSeconds, vec![("route", route.clone())], start.elapsed().as_secs_f64());
     service.metrics.count_labelled(Metric::Requests, vec![("route", route), ("status", status)], 1);
     response
-}
-
-async fn authorize(State(service): State<Arc<Service>>, request: Request, next: Next) -> Result<Response, ApiError> {
-    if let Some(key) = &service.settings.api_key {
-        let header = request.headers().get(header::AUTHORIZATION).ok_or(ApiError::Unauthorized("this service asks for a key"))?;
-        let given = header.to_str().ok().and_then(|h| h.split_once(' ')).filter(|(scheme, _)| scheme.eq_ignore_ascii_case("bearer"));
-        if !given.is_some_and(|(_, token)| key.matches(token.trim())) {
-            return Err(ApiError::Unauthorized("this is not the service's key"));
-        }
-    }
-    Ok(next.run(request).await)
 }
 
 /// `?tokens=true`, and no other parameter.

@@ -7,7 +7,8 @@ use std::{fmt, time::Duration};
 pub struct Settings {
     /// Address to listen on, `host:port`; port 0 takes a free one.
     pub listen: String,
-    /// Asked for as `Authorization: Bearer …` by `/v1/*` and `/metrics`; `None` lets everybody in. Health, documentation and page stay open.
+    /// Asked for as `Authorization: Bearer …` by `/v1/*` and `/metrics`; `None` lets everybody in but the pages of other sites. Health,
+    /// documentation and page stay open.
     pub api_key: Option<ApiKey>,
     /// Longest body of one request, bytes; more is 413. `/v1/stream` has no such limit.
     pub max_body: usize,
@@ -15,7 +16,8 @@ pub struct Settings {
     pub max_text: usize,
     /// Most documents in one request; more is 422.
     pub max_documents: usize,
-    /// Text that may wait for the model, bytes, half for requests and half for streams; more is 429 (requests) or a pause (streams).
+    /// Text that may wait for the model, bytes, half for requests and half for streams; more is 429 (requests) or a pause (streams). One
+    /// request takes at most half of its half, so that two of the largest may wait together.
     pub queue_bytes: usize,
     /// Text that one run of the model takes, bytes (about 4 per token). Larger requests are taken up in pieces, in turn with the others.
     pub batch_bytes: usize,
@@ -44,7 +46,8 @@ pub struct Timeouts {
     pub stream: Duration,
     /// For a client that takes nothing of its answer.
     pub write: Duration,
-    /// For admitted requests to be answered after shutdown was asked for.
+    /// For admitted requests to be answered after shutdown was asked for; what is not answered by then is lost, and the service ends with
+    /// [`ServiceError::Unanswered`](super::ServiceError::Unanswered).
     pub drain: Duration,
     /// Between two signs of life to somebody who listens for alarms.
     pub heartbeat: Duration,
@@ -83,7 +86,8 @@ impl Default for Timeouts {
             body: Duration::from_secs(60),
             stream: Duration::from_secs(300),
             write: Duration::from_secs(60),
-            drain: Duration::from_secs(30),
+            // About what two cores take for the requests of a full queue.
+            drain: Duration::from_secs(300),
             heartbeat: Duration::from_secs(15),
             webhook: Duration::from_secs(10),
             webhook_retry: Duration::from_secs(1),

@@ -16,10 +16,13 @@ use crate::{
     text::Document,
 };
 use serde::Serialize;
-use std::sync::{
-    Arc, OnceLock,
-    atomic::{AtomicU64, Ordering},
-    mpsc::Receiver,
+use std::{
+    sync::{
+        Arc, OnceLock,
+        atomic::{AtomicU64, Ordering},
+        mpsc::Receiver,
+    },
+    time::Instant,
 };
 use tokio::sync::{Semaphore, watch};
 
@@ -224,6 +227,7 @@ impl WorkerSide {
         let metrics = self.service.metrics.clone();
         let batch_bytes = self.service.settings.batch_bytes;
         let blocked = self.service.blocked.clone();
-        Worker { detector, observer, metrics, pace: self.pace, batch_bytes, blocked }.run(&self.messages);
+        let looked = Instant::now();
+        Worker { detector, observer, metrics, pace: self.pace, batch_bytes, blocked, looked }.run(&self.messages);
     }
 }

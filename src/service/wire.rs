@@ -7,7 +7,10 @@ use super::{
     floods::Correction,
     queue::{Answer, Assessed},
 };
-use crate::text::{Document, StreamKey};
+use crate::{
+    flood::Monitor,
+    text::{Document, StreamKey},
+};
 use serde::{
     Deserialize, Deserializer, Serialize,
     de::{self, Error as _, MapAccess, SeqAccess, Visitor, value::MapAccessDeserializer},
@@ -260,7 +263,11 @@ macro_rules! named_string {
 }
 
 named_string!(Text, String, "`text` to be a string", |s| Ok(s.to_owned()));
-named_string!(Id, String, "`id` to be a string", |s| Ok(s.to_owned()));
+// No longer than what an alarm can name.
+named_string!(Id, String, "`id` to be a string", |s| match s.len() <= Monitor::LONGEST_ID {
+    true => Ok(s.to_owned()),
+    false => Err(format!("`id` has {} bytes, at most {} are taken", s.len(), Monitor::LONGEST_ID)),
+});
 named_string!(Label, &'static str, "`label` to be \"human\" or \"machine\"", |s| match s {
     "human" => Ok("human"),
     "machine" => Ok("machine"),

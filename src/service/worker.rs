@@ -27,6 +27,8 @@ use std::{
 
 /// How often what could not be written is tried again.
 const RETRY: Duration = Duration::from_secs(1);
+/// Questions answered before the next run of the model: those who ask without a pause must not keep documents waiting for ever.
+const QUESTIONS: usize = 8;
 
 /// What is told of every assessed document, in order, before its answer leaves: the place of the flood monitor.
 pub(crate) trait Observer: Send {
@@ -67,6 +69,8 @@ pub(crate) struct Worker {
     pub(crate) batch_bytes: usize,
     /// Why nothing can be observed now, for the handlers.
     pub(crate) blocked: Arc<Blocked>,
+    /// When that was looked at last.
+    pub(crate) looked: Instant,
 }
 
 /// Why nothing can be observed now: written by the worker, read by handlers.
@@ -100,9 +104,8 @@ impl Worker {
             if waiting.is_empty() && unfinished.is_empty() {
                 open = self.wait(messages, &mut waiting);
             }
-            while let Ok(message) = messages.try_recv() {
-                open &= self.accept(message, &mut waiting);
-            }
+            open &= self.take_in(messages, &mut waiting);
+            self.retry();
             // Behind those that came meanwhile: a large request shares the model with them.
             waiting.extend(unfinished);
             let batch = take(&mut waiting, self.batch_bytes);
@@ -111,18 +114,34 @@ impl Worker {
         self.observer.end();
     }
 
-    /// Waits for the next message. False when it is time to end.
+    /// Waits for the next message, or until it is time to try again. False when it is time to end.
     fn wait(&mut self, messages: &Receiver<Message>, waiting: &mut VecDeque<Job>) -> bool {
-        if self.blocked.now().is_none() {
-            return messages.recv().is_ok_and(|message| self.accept(message, waiting));
-        }
-        match messages.recv_timeout(RETRY) {
+        let message = match self.blocked.now() {
+            None => messages.recv().map_err(|_| RecvTimeoutError::Disconnected),
+            Some(_) => messages.recv_timeout(RETRY.saturating_sub(self.looked.elapsed())),
+        };
+        match message {
             Ok(message) => self.accept(message, waiting),
-            Err(RecvTimeoutError::Timeout) => {
-                let _still_blocked = self.can_observe();
-                true
-            }
-            Err(RecvTimeoutError::Disconnected) => false,
+            Err(error) => error == RecvTimeoutError::Timeout,
+        }
+    }
+
+    /// Takes what has come meanwhile, up to so many questions. False when it is time to end.
+    fn take_in(&mut self, messages: &Receiver<Message>, waiting: &mut VecDeque<Job>) -> bool {
+        let (mut open, mut questions) = (true, 0);
+        while questions < QUESTIONS
+            && let Ok(message) = messages.try_recv()
+        {
+            questions += usize::from(matches!(message, Message::Ask(_)));
+            open &= self.accept(message, waiting);
+        }
+        open
+    }
+
+    /// Looks again whether documents can be observed, whatever else there is to do: while they cannot, none comes that would make it look.
+    fn retry(&mut self) {
+        if self.blocked.now().is_some() && self.looked.elapsed() >= RETRY {
+            let _still_blocked = self.can_observe();
         }
     }
 
@@ -139,6 +158,7 @@ impl Worker {
     /// Tells the handlers whether documents can be observed.
     fn can_observe(&mut self) -> Result<(), ApiError> {
         let ready = self.observer.ready();
+        self.looked = Instant::now();
         self.blocked.set(ready.clone().err());
         self.metrics.set(Metric::StateWritable, f64::from(u8::from(ready.is_ok())));
         ready

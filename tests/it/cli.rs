@@ -216,31 +216,67 @@ fn the_key_of_the_service_is_never_printed() {
     assert!(run.code == Some(1) && run.err.contains("HIGHWATER_API_KEY: a key takes"), "{}", run.err);
 }
 
-/// One request over a fresh connection; the whole answer.
+/// A service that has said where it listens.
 #[cfg(unix)]
-fn post(address: &str, path: &str, body: &str) -> String {
+fn serve(more: &[&str]) -> (std::process::Child, String) {
+    let mut command = highwater(&[&["serve", "--listen", "127.0.0.1:0"], more].concat());
+    let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    let mut line = String::new();
+    BufReader::new(child.stdout.as_mut().unwrap()).read_line(&mut line).unwrap();
+    let address = line.trim_end().strip_prefix("listening on http://").unwrap_or_else(|| panic!("{line:?}")).to_owned();
+    (child, address)
+}
+
+/// Sends one request over a fresh connection.
+#[cfg(unix)]
+fn ask(address: &str, what: &str, body: &str) -> std::net::TcpStream {
     let mut stream = std::net::TcpStream::connect(address).unwrap();
     let length = body.len();
-    write!(stream, "POST {path} HTTP/1.1\r\nhost: {address}\r\nconnection: close\r\ncontent-length: {length}\r\n\r\n{body}").unwrap();
+    write!(stream, "{what} HTTP/1.1\r\nhost: {address}\r\nconnection: close\r\ncontent-length: {length}\r\n\r\n{body}").unwrap();
+    stream
+}
+
+/// The whole answer.
+#[cfg(unix)]
+fn answer(mut stream: std::net::TcpStream) -> String {
     let mut answer = String::new();
     stream.read_to_string(&mut answer).unwrap();
     answer
 }
 
+/// Sends SIGTERM and waits for the end.
+#[cfg(unix)]
+fn terminated(child: std::process::Child) -> Ran {
+    assert!(Command::new("kill").arg(child.id().to_string()).status().unwrap().success());
+    told(child.wait_with_output().unwrap())
+}
+
 #[test]
 #[cfg(unix)]
-fn serve_says_where_it_listens_answers_and_ends_on_sigterm() {
-    let mut child = highwater(&["serve", "--listen", "127.0.0.1:0"]).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
-    let mut line = String::new();
-    BufReader::new(child.stdout.as_mut().unwrap()).read_line(&mut line).unwrap();
-    let address = line.trim_end().strip_prefix("listening on http://").unwrap_or_else(|| panic!("{line:?}")).to_owned();
-    // The line comes a moment before the first answer: until then it is 503.
-    let answer = (0..1000).map(|_| post(&address, "/v1/assess", r#"{"text":"a post"}"#)).find(|a| !a.starts_with("HTTP/1.1 503")).unwrap();
+fn serve_says_where_it_listens_once_it_answers_and_ends_on_sigterm() {
+    let (child, address) = serve(&[]);
+    let answer = answer(ask(&address, "POST /v1/assess", r#"{"text":"a post"}"#));
     assert!(answer.starts_with("HTTP/1.1 200") && answer.contains("\"verdict\""), "{answer}");
-    assert!(Command::new("kill").arg(child.id().to_string()).status().unwrap().success());
-    let run = told(child.wait_with_output().unwrap());
+    let run = terminated(child);
     assert_eq!((run.code, run.out.as_str()), (Some(0), ""), "{}", run.err);
     assert!(run.err.contains("model ") && run.err.contains("ready in "), "{}", run.err);
+}
+
+#[test]
+#[cfg(unix)]
+fn serve_says_what_it_had_no_time_to_answer() {
+    let (child, address) = serve(&["--drain", "1"]);
+    // Half a million tokens: far more than a second's work.
+    let documents = vec![serde_json::json!({"text": "some words and more of them ".repeat(70)}); 1000];
+    let _unanswered = ask(&address, "POST /v1/assess", &serde_json::json!({ "documents": documents }).to_string());
+    while answer(ask(&address, "GET /metrics", "")).contains("\nhighwater_queue_bytes 0\n") {
+        std::thread::yield_now();
+    }
+    let run = terminated(child);
+    assert_eq!((run.code, run.out.as_str()), (Some(2), ""), "{}", run.err);
+    assert!(run.err.contains("error: the time of --drain was over before everything"), "{}", run.err);
+    let never = ran(&mut highwater(&["serve", "--drain", "0"]));
+    assert!(never.code == Some(2) && never.err.contains("--drain"), "{}", never.err);
 }
 
 #[test]

@@ -119,6 +119,24 @@ fn an_output_is_not_overwritten_and_a_folder_takes_files() {
 }
 
 #[test]
+fn force_leaves_no_text_of_the_old_corpus_in_a_folder_and_nothing_else_is_touched() {
+    let folder = tempfile::tempdir().unwrap();
+    let others = ["00001.md", "1.txt", "a00002.txt", "notes.txt"];
+    for name in others.iter().chain(&["00007.txt", "100000.txt"]) {
+        file(folder.path(), name, "old");
+    }
+    let args = ["generate", "-q", "--length", "3", "-n", "1", "--as", "files", "-o", folder.path().to_str().unwrap()];
+    let run = ran(&mut highwater(&args));
+    assert!(run.code == Some(1) && run.err.contains("00007.txt exists"), "{}", run.err);
+    let run = ran(highwater(&args).arg("--force"));
+    assert_eq!(run.code, Some(0), "{}", run.err);
+    let mut names: Vec<_> = fs::read_dir(folder.path()).unwrap().map(|e| e.unwrap().file_name().into_string().unwrap()).collect();
+    names.sort();
+    assert_eq!(names, [&["00000.txt"][..], &others].concat());
+    assert!(others.iter().all(|name| fs::read_to_string(folder.path().join(name)).unwrap() == "old"));
+}
+
+#[test]
 #[cfg(unix)]
 fn ctrl_c_leaves_whole_rows_and_resume_ends_in_the_same_file() {
     use std::process::{Command, Stdio};

@@ -2,6 +2,7 @@
 
 use crate::cli::{file, highwater, ran, with_input};
 use serde_json::Value;
+use std::path::Path;
 
 const ROWS: &str = "{\"id\":\"a\",\"text\":\"the first post\"}\nno json\n{\"id\":\"c\",\"text\":\"the third post\"}\n";
 
@@ -157,6 +158,34 @@ fn streams_of_a_file_are_watched_summed_up_and_their_alarms_written() {
     assert!(again.code == Some(1) && again.err.contains("exists already"), "{}", again.err);
     let plain = ran(&mut highwater(&args[..2]));
     assert!(!plain.out.contains("\"streams\"") && !plain.err.contains("alarms"), "{}", plain.err);
+}
+
+#[test]
+fn alarms_take_the_place_of_no_other_file_and_are_not_lost_when_they_cannot_be_written() {
+    let folder = tempfile::tempdir().unwrap();
+    let texts: String = (0..80).map(row).collect();
+    let input = file(folder.path(), "in.jsonl", &texts);
+    let (output, alarms) = (folder.path().join("out.jsonl"), folder.path().join("alarms.jsonl"));
+    let score = |alarms: &Path, more: &[&str]| {
+        let args = ["score", input.to_str().unwrap(), "-o", output.to_str().unwrap(), "--stream-field", "forum", "--arl", "30", "-q"];
+        ran(&mut highwater(&[&args[..], &["--alarms", alarms.to_str().unwrap()], more].concat()))
+    };
+    for (taken, more) in
+        [(&input, "--resume"), (&input, "--force"), (&output, "--force"), (&folder.path().join("absent/alarms"), "--force")]
+    {
+        let run = score(taken, &[more]);
+        assert!(run.code == Some(1) && run.err.contains("--alarms"), "{} {more}: {:?} {}", taken.display(), run.code, run.err);
+        assert!(std::fs::read_to_string(&input).unwrap() == texts && !output.exists());
+    }
+    let in_the_way = folder.path().join("alarms.jsonl.part");
+    std::fs::create_dir(&in_the_way).unwrap();
+    let run = score(&alarms, &[]);
+    assert!(run.code == Some(2) && run.err.contains("alarms.jsonl") && !output.exists() && !alarms.exists(), "{}", run.err);
+    std::fs::remove_dir(&in_the_way).unwrap();
+    let run = score(&alarms, &["--resume"]);
+    assert_eq!(run.code, Some(0), "{}", run.err);
+    assert_eq!(rows(&std::fs::read_to_string(&output).unwrap()).len(), 80);
+    assert!(!rows(&std::fs::read_to_string(&alarms).unwrap()).is_empty());
 }
 
 #[cfg(unix)]

@@ -1,7 +1,7 @@
 //! A corpus written by a server: prompts in, rows of the evaluation schema out, as the model's own corpus is.
 //!
 //! A text that the server refuses to write becomes an error row in its place. A server that fails for everybody, or on many texts in a row,
-//! ends the run; the rows before are whole, and a resumed run goes on after them.
+//! ends the run; the rows before are whole, and a resumed run goes on after them. What an outage hides is asked for again.
 
 use super::{ApiError, Backend, Bill, Completion, Protocol, Settings};
 use crate::{
@@ -21,7 +21,7 @@ pub struct Served {
     pub summary: Summary,
     /// What it has used.
     pub bill: Bill,
-    /// Texts that the server did not write.
+    /// Texts that the server did not write, those of the rows that a resumed run found with them.
     pub refused: u64,
     /// Why the run ended early, where the server ended it.
     pub failure: Option<ApiError>,
@@ -40,7 +40,8 @@ pub fn write(
     let sink = Sink::open(output, &sheet(order, settings), order.texts)?;
     let progress = Progress { resumed: sink.done, total: order.texts, ..Progress::default() };
     let missing: Vec<u64> = (0..order.texts).filter(|&number| !sink.has(number)).collect();
-    let mut run = Run { order, settings, sink, watch, progress, bill: Bill::default(), refused: 0, failures: 0, failure: None };
+    let (refused, bill) = (sink.refused, Bill::default());
+    let mut run = Run { order, settings, sink, watch, progress, bill, refused, held: Vec::new(), failures: 0, failure: None };
     let mut fault = None;
     let prompts = missing.iter().map(|&number| (number, prompt(order, number).text));
     super::run(backend, prompts, workers, &mut |number, answer| match run.take(number, answer) {
@@ -54,8 +55,12 @@ pub fn write(
         return Err(fault);
     }
     let cancelled = run.stopped();
+    let complete = !cancelled && run.failure.is_none();
+    if complete {
+        run.settle()?;
+    }
     let Run { sink, progress, bill, refused, failure, .. } = run;
-    if !cancelled && failure.is_none() {
+    if complete {
         sink.complete()?;
     }
     Ok(Served { summary: Summary { progress, cancelled }, bill, refused, failure })
@@ -73,14 +78,15 @@ fn sheet(order: &Order, settings: &Settings) -> Map<String, Value> {
     let sheet = json!({
         "program": env!("CARGO_PKG_VERSION"),
         "server": server,
+        "protocol": settings.protocol.name(),
         "model": settings.model,
         "texts": order.texts,
         "seed": settings.seed,
         "decoding": describe(settings),
         "stop": own.stop,
         "most tokens": own.max_tokens,
-        "prompts": order.prompts.iter().map(|p| p.text.as_str()).collect::<Vec<_>>(),
-        "examples": settings.examples.iter().map(|e| e.text.as_str()).collect::<Vec<_>>(),
+        "prompts": order.prompts.iter().map(|p| json!([p.text, p.pair, p.domain])).collect::<Vec<_>>(),
+        "examples": settings.examples.iter().map(|e| json!([e.prompt, e.text])).collect::<Vec<_>>(),
         "instruction": settings.instruction,
         "include prefix": order.include_prefix,
         "domain": order.domain,
@@ -105,6 +111,8 @@ struct Run<'a> {
     progress: Progress,
     bill: Bill,
     refused: u64,
+    /// Error rows that wait for a sign that the server was there, and it was the texts.
+    held: Vec<Value>,
     /// Texts in a row that were not written.
     failures: u32,
     failure: Option<ApiError>,
@@ -120,10 +128,12 @@ impl Run<'_> {
         match answer {
             Ok(completion) => {
                 self.failures = 0;
+                self.settle()?;
                 self.bill.add(&completion);
                 self.progress.tokens += completion.usage.map_or(0, |usage| usage.output);
                 let text = self.text(&prompt, &completion.text);
                 self.sink.put(number, &self.row(number, &prompt, (&text, &completion)), &text)?;
+                self.progress.texts += 1;
             }
             Err(error) => {
                 self.failures += 1;
@@ -131,16 +141,27 @@ impl Run<'_> {
                     self.failure = Some(error);
                     return Ok(ControlFlow::Break(()));
                 }
-                self.refused += 1;
                 tracing::warn!("text {number}: {error}");
-                let row = json!({"id": self.id(number), "prompt": prompt.text, "pair": prompt.pair,
-                    "error": {"code": "not_written", "message": error.to_string()}});
-                self.sink.put_error(&row)?;
+                self.held.push(json!({"id": self.id(number), "prompt": prompt.text, "pair": prompt.pair,
+                    "error": {"code": "not_written", "message": error.to_string()}}));
+                // a refusal is an answer too
+                if !matches!(error, ApiError::GaveUp { .. }) {
+                    self.settle()?;
+                }
             }
         }
-        self.progress.texts += 1;
         self.watch.progress(&self.progress);
         Ok(if self.watch.cancelled() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) })
+    }
+
+    /// Writes the error rows that were held back. A run that ends early never does, so that a resumed one asks for their texts again.
+    fn settle(&mut self) -> Result<(), AdversaryError> {
+        for row in std::mem::take(&mut self.held) {
+            self.sink.put_error(&row)?;
+            self.refused += 1;
+            self.progress.texts += 1;
+        }
+        Ok(())
     }
 
     /// The text with its prompt, where texts hold it. A chat may repeat the prompt, or leave out the space that belongs after it.

@@ -69,14 +69,24 @@ impl ApiError {
         }
     }
 
-    /// Whether no other prompt would be answered either: a wrong key, model or address.
+    /// Whether no other prompt would be answered either: a wrong key, model or address, a spent quota, a server that is down.
     pub fn concerns_all(&self) -> bool {
         match self {
             Self::Status { status, .. } => matches!(status, 401..=405),
-            Self::GaveUp { source, .. } => matches!(**source, Self::Client(_)),
+            Self::GaveUp { source, .. } => match **source {
+                Self::Client(_) => true,
+                // with 500 some servers break on a text that they cannot take
+                Self::Status { status, .. } => matches!(status, 429 | 501..=599),
+                _ => false,
+            },
             Self::Cancelled => true,
             _ => false,
         }
+    }
+
+    /// Whether the server refused the request and named this parameter.
+    pub(super) fn names(&self, parameter: &str) -> bool {
+        matches!(self, Self::Status { status: 400, message, .. } if message.contains(parameter))
     }
 
     pub(super) fn retry_after(&self) -> Option<u64> {

@@ -6,7 +6,10 @@
 use super::Random;
 use crate::client::{Client, Limits};
 use std::{
-    sync::{Mutex, PoisonError},
+    sync::{
+        Mutex, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
     time::Duration,
 };
 
@@ -149,6 +152,8 @@ pub struct OpenAi<C> {
     client: Client,
     clock: C,
     pace: Mutex<Pace>,
+    /// Whether the server has asked for the newer name of the most tokens.
+    newer: AtomicBool,
 }
 
 impl<C: Clock + Sync> OpenAi<C> {
@@ -156,7 +161,7 @@ impl<C: Clock + Sync> OpenAi<C> {
     pub fn new(settings: Settings, clock: C) -> Self {
         let client = Client::new(Limits { timeout: settings.timeout, answer_bytes: settings.answer_bytes });
         let pace = Mutex::new(Pace::new(settings.per_minute));
-        Self { settings, client, clock, pace }
+        Self { settings, client, clock, pace, newer: AtomicBool::new(false) }
     }
 
     /// Waits for this request's turn.
@@ -184,15 +189,19 @@ impl<C: Clock + Sync> OpenAi<C> {
 
 impl<C: Clock + Sync> Backend for OpenAi<C> {
     fn complete(&self, number: u64, prompt: &str) -> Result<Completion, ApiError> {
-        let body = request::body(&self.settings, number, prompt);
         let mut random = Random::new(self.settings.seed, number);
         let mut attempt = 1;
         loop {
             self.wait_for_turn()?;
-            let error = match self.attempt(&body) {
+            let newer = self.newer.load(Ordering::Relaxed);
+            let error = match self.attempt(&request::body(&self.settings, number, prompt, newer)) {
                 Ok(completion) => return Ok(completion),
                 Err(error) => error.without(self.settings.key.as_ref()),
             };
+            if !newer && error.names(request::NEWER_MOST_TOKENS) {
+                self.newer.store(true, Ordering::Relaxed);
+                continue;
+            }
             if !error.passes() {
                 return Err(error);
             }

@@ -7,6 +7,10 @@ use std::{fmt, str::FromStr};
 /// What stands between the parts of a completions prompt, as users of GPT-3 wrote it; the server is told to stop there.
 const SEPARATOR: &str = "\n###\n";
 
+/// What the most tokens of a text are called, and what the newest models call them, who refuse the other name.
+const MOST_TOKENS: &str = "max_tokens";
+pub(super) const NEWER_MOST_TOKENS: &str = "max_completion_tokens";
+
 /// Which of the two.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Protocol {
@@ -14,6 +18,16 @@ pub enum Protocol {
     Chat,
     /// `/completions`: one text that goes on.
     Completions,
+}
+
+impl Protocol {
+    /// As users write it.
+    pub(super) fn name(self) -> &'static str {
+        match self {
+            Self::Chat => "chat",
+            Self::Completions => "completions",
+        }
+    }
 }
 
 impl FromStr for Protocol {
@@ -90,8 +104,8 @@ pub(super) fn url(base: &str, protocol: Protocol) -> String {
     format!("{}/{path}", base.trim_end_matches('/'))
 }
 
-/// The body of the request for one prompt.
-pub(super) fn body(settings: &Settings, number: u64, prompt: &str) -> Vec<u8> {
+/// The body of the request for one prompt; `newer` is for models that know the newer name of the most tokens only.
+pub(super) fn body(settings: &Settings, number: u64, prompt: &str, newer: bool) -> Vec<u8> {
     let mut body = Map::new();
     let mut set = |name: &str, value: Value| body.insert(name.to_owned(), value);
     set("model", json!(settings.model));
@@ -116,7 +130,7 @@ pub(super) fn body(settings: &Settings, number: u64, prompt: &str) -> Vec<u8> {
         set(name, json!(value));
     }
     if let Some(most) = sampling.max_tokens {
-        set("max_tokens", json!(most));
+        set(if newer { NEWER_MOST_TOKENS } else { MOST_TOKENS }, json!(most));
     }
     if !stop.is_empty() {
         set("stop", json!(stop));

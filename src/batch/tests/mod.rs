@@ -2,6 +2,7 @@
 
 mod bad_input;
 mod formats;
+mod parquet_files;
 mod resume;
 mod stops;
 

@@ -98,6 +98,20 @@ fn another_job_is_refused() {
     assert_eq!(run(&job, &mut detector(), &()).unwrap().progress.resumed, 3);
 }
 
+/// `calibrate -o forum.json` gives the same name each time.
+#[test]
+fn a_calibration_that_was_made_again_is_another_job() {
+    let dir = dir();
+    let job = job_to(&dir, "out.jsonl");
+    stop_after(&job, 3);
+    let mut again = Calibration::for_fake();
+    again.created = "2026-01-02T03:04:05Z".parse().unwrap();
+    let mut detector = Detector::new(Box::new(Fake::default()), Arc::new(again), Options::default()).unwrap();
+    let error = run(&job, &mut detector, &()).unwrap_err();
+    assert_eq!(error.code(), "other_job");
+    assert!(error.to_string().contains("`calibration` was") && error.to_string().contains("of 2026-01-02T03:04:05Z"), "{error}");
+}
+
 #[test]
 fn more_rows_than_the_inputs_have_are_refused() {
     let dir = dir();

@@ -147,24 +147,35 @@ fn progress_is_told_to_the_end() {
     }
 }
 
-#[test]
+/// The rows that are answered while the sender of these bytes waits for them.
 #[cfg(unix)]
-fn what_a_pipe_has_sent_is_answered_before_it_closes() {
+fn answered_before_the_pipe_closes(sent: String, format: Option<InputFormat>) -> Vec<Value> {
     let dir = dir();
     let pipe = dir.path().join("pipe");
     assert!(std::process::Command::new("mkfifo").arg(&pipe).status().unwrap().success());
     let (path, (done, wait)) = (pipe.clone(), std::sync::mpsc::channel::<()>());
     let sender = std::thread::spawn(move || {
         let mut file = std::fs::File::options().write(true).open(path).unwrap();
-        file.write_all(lines(2).as_bytes()).unwrap();
-        file.write_all(b"{\"half\":").unwrap();
-        // Stays open until the answers are there.
-        wait.recv().unwrap_err();
+        file.write_all(sent.as_bytes()).unwrap();
+        // Stays open until the answers are there; not for ever, so that a fault is seen.
+        let _ = wait.recv_timeout(std::time::Duration::from_secs(60));
     });
     let out = Shared::default();
-    let summary = run_into(&job(&[&pipe]), Box::new(out.clone()), &mut detector(), &CancelAfter::chunks(1)).unwrap();
+    let job = Job { input_format: format, ..job(&[&pipe]) };
+    let summary = run_into(&job, Box::new(out.clone()), &mut detector(), &CancelAfter::chunks(1)).unwrap();
     drop(done);
     sender.join().unwrap();
     assert!(summary.cancelled && summary.progress.total_bytes.is_none());
-    assert_eq!(out.rows().len(), 2);
+    out.rows()
+}
+
+#[test]
+#[cfg(unix)]
+fn what_a_pipe_has_sent_is_answered_before_it_closes() {
+    let jsonl = format!("{}{{\"half\":", lines(2));
+    assert_eq!(answered_before_the_pipe_closes(jsonl, None).len(), 2);
+    // A line end within quotes is none of the record, and a blank line is no row.
+    let csv = "id,text\n1,some words\n\n2,\"two\nlines\"\n\n3,\"half\nof it";
+    let rows = answered_before_the_pipe_closes(csv.to_owned(), Some(InputFormat::Csv));
+    assert_eq!(rows.iter().map(|row| row["id"].as_str().unwrap()).collect::<Vec<_>>(), ["1", "2"]);
 }

@@ -208,6 +208,24 @@ fn feedback_is_numbered_paged_and_bounded() {
     assert_eq!(store.feedback(0, 100).unwrap().iter().map(|(n, _)| *n).collect::<Vec<_>>(), [4, FEEDBACK_KEPT + 2, FEEDBACK_KEPT + 3]);
 }
 
+#[test]
+fn feedback_comes_in_pages_of_bounded_bytes_and_all_of_it_comes() {
+    let (_folder, path) = folder();
+    let mut store = open(&path).unwrap().store;
+    for bytes in [FEEDBACK_BYTES / 2, FEEDBACK_BYTES / 2, 2 * FEEDBACK_BYTES, 1, 1] {
+        store.add_feedback(&vec![b'x'; bytes]).unwrap();
+    }
+    let mut pages = Vec::new();
+    let mut after = 0;
+    loop {
+        let numbers: Vec<_> = store.feedback(after, 100).unwrap().iter().map(|(n, _)| *n).collect();
+        let Some(last) = numbers.last() else { break };
+        after = *last;
+        pages.push(numbers);
+    }
+    assert_eq!(pages, [vec![1, 2], vec![3], vec![4, 5]]);
+}
+
 #[cfg(unix)]
 #[test]
 fn nobody_else_can_read_it() {

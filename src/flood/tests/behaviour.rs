@@ -94,13 +94,14 @@ fn a_flood_is_raised_once_and_cleared_when_it_ends() {
     assert_eq!(during.last().unwrap().kind, Some(AlarmKind::TemplateFlood), "the test posts one text: {:?}", during.last());
     assert!(during.last().unwrap().share.low > 0.5, "counted since the alarm: {:?}", during.last());
     assert_eq!(monitor.counters().flooded, 2);
-    assert_eq!(monitor.floods(0.05).iter().map(|s| s.key.as_str().to_owned()).collect::<Vec<_>>(), ["forum"]);
+    assert_eq!(monitor.floods(0.05, 0), []);
+    assert_eq!(monitor.floods(0.05, 9).iter().map(|s| s.key.as_str().to_owned()).collect::<Vec<_>>(), ["forum"]);
     let after: Vec<StreamStatus> = (0..500).map(|_| send(&mut monitor, false)).collect();
     assert_eq!(after.last().map(|s| (s.state, s.kind)), Some((State::Quiet, None)));
     let cleared = monitor.drain_alarms();
     assert_eq!(cleared.iter().map(|a| (a.sequence, a.event)).collect::<Vec<_>>(), [(3, AlarmEvent::Cleared), (4, AlarmEvent::Cleared)]);
     assert_eq!(cleared[0].since, alarm.at);
-    assert_eq!((monitor.counters().flooded, monitor.floods(0.05).len()), (0, 0));
+    assert_eq!((monitor.counters().flooded, monitor.floods(0.05, 9).len()), (0, 0));
 }
 
 /// Where documents are read from a file, when they were read says nothing of how often they were posted.
@@ -139,6 +140,17 @@ fn what_a_calibration_does_not_know_is_no_evidence() {
     assert_eq!(pooled, evidence(&unknown(0.0001)));
     assert_eq!(pooled, evidence(&of_kinds([f64::NAN, -1., 2.])));
     assert!(pooled < evidence(&of_kinds([0.6, 0.6, 0.001])));
+}
+
+/// A kind without texts of a length has no bets there: time alone is no evidence.
+#[test]
+fn a_kind_that_is_not_known_at_a_length_raises_no_alarm_there() {
+    let mut bins = reference(2000, 500, 0.5).bins().to_vec();
+    bins[0].kinds = BTreeMap::from([("absent".to_owned(), Detected { texts: 0, at: vec![0; LEVELS.len()] })]);
+    let mut monitor = Monitor::new(settings(10_000.), Reference::new(bins).unwrap()).unwrap();
+    (0..50_000).for_each(|t| feed(&mut monitor, 0.6, t));
+    assert_eq!(monitor.drain_alarms(), []);
+    assert!(whole(&monitor).log_sr < 10_f64.ln(), "{}", whole(&monitor).log_sr);
 }
 
 #[test]

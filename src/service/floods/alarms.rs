@@ -3,7 +3,10 @@
 //! A live answer is pulled: each listener reads the board from its own place, so that one that is slow costs nobody anything; its
 //! connection ends when it takes nothing for the write timeout. Ends when the service drains.
 
-use super::{board::Published, parameters::Parameters};
+use super::{
+    board::{Board, Published},
+    parameters::Parameters,
+};
 use crate::service::{
     error::ApiError,
     state::{Phase, Service},
@@ -71,7 +74,8 @@ struct Listener {
     place: u64,
     news: watch::Receiver<u64>,
     phase: watch::Receiver<Phase>,
-    started: bool,
+    /// What it is told first.
+    greeting: Option<String>,
     _seat: OwnedSemaphorePermit,
 }
 
@@ -81,18 +85,33 @@ fn listen(service: Arc<Service>, left_off: Option<u64>) -> Result<Response, ApiE
         ApiError::Busy(format!("{most} clients already listen for alarms; try again later, or ask for the list"))
     })?;
     let (news, phase) = (service.board.watch(), service.watch_phase());
-    let place = left_off.unwrap_or_else(|| service.board.newest());
-    let listener = Listener { service, place, news, phase, started: false, _seat: seat };
+    let (place, lost) = begin(&service.board, left_off);
+    let greeting = Some(format!("retry: {RECONNECT}\n\n{lost}"));
+    let listener = Listener { service, place, news, phase, greeting, _seat: seat };
     let events = stream::unfold(listener, |mut listener| async { Some((Ok::<_, Infallible>(listener.next().await?), listener)) });
     let headers = [(header::CONTENT_TYPE.as_str(), "text/event-stream"), ("cache-control", "no-store"), ("x-accel-buffering", "no")];
     Ok((headers, Body::from_stream(events)).into_response())
 }
 
+/// The alarm that a listener goes on after, and what it is told of those that it cannot be sent.
+fn begin(board: &Board, left_off: Option<u64>) -> (u64, String) {
+    match (left_off, board.newest()) {
+        // Its number is from a run whose alarms ended with it: all of ours are new to this listener. With an id, so that it goes on from
+        // our numbers from now on.
+        (Some(theirs), newest) if theirs > newest => {
+            let first = board.oldest().unwrap_or(1);
+            let place = first.saturating_sub(1);
+            (place, format!("id: {place}\nevent: lost\ndata: {{\"after\":{theirs},\"before\":{first}}}\n\n"))
+        }
+        (left_off, newest) => (left_off.unwrap_or(newest), String::new()),
+    }
+}
+
 impl Listener {
     /// The next bytes to send; `None` at the end of the service.
     async fn next(&mut self) -> Option<Bytes> {
-        if !std::mem::replace(&mut self.started, true) {
-            return Some(format!("retry: {RECONNECT}\n\n").into());
+        if let Some(greeting) = self.greeting.take() {
+            return Some(greeting.into());
         }
         let heartbeat = self.service.settings.timeouts.heartbeat;
         loop {

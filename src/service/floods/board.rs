@@ -66,9 +66,9 @@ impl Board {
         self.alarms.read().unwrap_or_else(PoisonError::into_inner).front().map(|a| a.seq)
     }
 
-    /// Number of the newest alarm; 0 before the first.
+    /// Number of the newest alarm; 0 before the first. Never below one that [`Self::after`] gave.
     pub(crate) fn newest(&self) -> u64 {
-        *self.newest.borrow()
+        self.alarms.read().unwrap_or_else(PoisonError::into_inner).back().map_or(0, |a| a.seq)
     }
 
     /// To wait for news.

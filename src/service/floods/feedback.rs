@@ -42,7 +42,8 @@ pub(crate) async fn feedback(State(service): State<Arc<Service>>, headers: Heade
     Ok((StatusCode::CREATED, Json(serde_json::json!({ "number": number }))).into_response())
 }
 
-/// Lines that `highwater calibrate` reads; `number` of the last one is the next `after`.
+/// Lines that `highwater calibrate` reads; `number` of the last one is the next `after`. Only an empty answer is the end: long texts make
+/// one shorter than it was asked to be.
 pub(crate) async fn take_feedback(State(service): State<Arc<Service>>, parameters: Raw) -> Result<Response, ApiError> {
     let mut parameters = Parameters::read(parameters)?;
     let after = parameters.number("after", u64::MAX)?.unwrap_or(0);

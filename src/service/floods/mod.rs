@@ -73,9 +73,9 @@ impl Floods {
         Ok(Self { monitor, store, unwritten: None, counted, board, metrics, webhooks, alpha, clock: Timestamp::now })
     }
 
-    /// Streams that are above the base share, with a controlled false-discovery rate.
-    pub(crate) fn in_flood(&self) -> Vec<StreamStatus> {
-        self.monitor.floods(self.alpha)
+    /// The first `limit` streams that are above the base share, with a controlled false-discovery rate.
+    pub(crate) fn in_flood(&self, limit: usize) -> Vec<StreamStatus> {
+        self.monitor.floods(self.alpha, limit)
     }
 
     /// The monitor, to be read.

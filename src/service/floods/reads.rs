@@ -37,9 +37,7 @@ pub(crate) async fn streams(State(service): State<Arc<Service>>, parameters: Raw
     }
     let page = service.ask_floods(move |floods| {
         if flood {
-            let mut streams = floods.in_flood();
-            streams.truncate(limit);
-            return Ok(Page { streams, next: None });
+            return Ok(Page { streams: floods.in_flood(limit), next: None });
         }
         let mut streams = floods.monitor().streams(after.as_ref(), limit + 1);
         let more = streams.len() > limit;

@@ -13,6 +13,7 @@ use utoipa::ToSchema;
         ("after" = Option<String>, Query, description = "The `next` of the page before"),
         ("limit" = Option<u64>, Query, description = "Streams in one answer: 100 unless said, at most 1,000")),
     responses((status = 200, description = "Streams", body = StreamPage),
+        (status = 429, description = "`busy`: too many questions wait", body = ErrorAnswer),
         (status = 503, description = "`not_ready`, `draining`, or `no_state` where the model has no calibration", body = ErrorAnswer)))]
 pub(super) fn streams() {}
 
@@ -20,13 +21,16 @@ pub(super) fn streams() {}
 #[utoipa::path(get, path = "/v1/streams/{key}", tag = "floods",
     params(("key" = String, Path, description = "The stream's key, percent-encoded; `*` is all documents together")),
     responses((status = 200, description = "How it stands", body = StreamStatus),
-        (status = 404, description = "`no_such_stream`", body = ErrorAnswer)))]
+        (status = 404, description = "`no_such_stream`", body = ErrorAnswer),
+        (status = 429, description = "`busy`: too many questions wait", body = ErrorAnswer),
+        (status = 503, description = "`not_ready`, `draining`, or `no_state` where the model has no calibration", body = ErrorAnswer)))]
 pub(super) fn stream() {}
 
 /// Alarms
 ///
 /// A list; with `Accept: text/event-stream` the alarms as they come, as events named `alarm` whose id is their number. `Last-Event-ID`
-/// goes on where a client left off. An event named `lost` says that alarms in between are no longer kept (the newest 10,000 are).
+/// goes on where a client left off. An event named `lost` says that the alarms between its `after` and its `before` are no longer kept (the
+/// newest 10,000 are), or, where `before` is not above `after`, that the service began anew without its state and counts from 1 again.
 #[utoipa::path(get, path = "/v1/alarms", tag = "floods",
     params(("after" = Option<u64>, Query, description = "Only alarms with a higher number"),
         ("limit" = Option<u64>, Query, description = "Alarms in one list: 100 unless said, at most 1,000"),
@@ -37,22 +41,27 @@ pub(super) fn alarms() {}
 
 /// Say who wrote a text
 ///
-/// Kept in the state file for a later calibration, the newest 10,000.
+/// Kept in the state file for a later calibration, the newest 10,000. A calibration needs texts: for what is only named by its `id`, keep
+/// your own.
 #[utoipa::path(post, path = "/v1/feedback", tag = "floods",
     request_body(content = FeedbackRequest, example = json!({"id": "a1", "text": "I walked down to the harbour.", "label": "human"})),
     responses((status = 201, description = "It is kept", body = FeedbackAnswer),
-        (status = 422, description = "`invalid`", body = ErrorAnswer),
-        (status = 503, description = "`no_state`: the service was started without `--state`", body = ErrorAnswer)))]
+        (status = 429, description = "`busy`: too many questions wait", body = ErrorAnswer),
+        (status = 503, description = "`not_ready`, `draining`, `state_unavailable`, or `no_state`: the service was started without `--state`",
+            body = ErrorAnswer)))]
 pub(super) fn feedback() {}
 
 /// What was said about texts
 ///
-/// JSON Lines that `highwater calibrate` reads.
+/// JSON Lines that `highwater calibrate` reads; it passes over entries without a `text`: join those with your own posts by `id` first. All
+/// of it may take several answers: ask with the last `number` as `after` until one is empty.
 #[utoipa::path(get, path = "/v1/feedback", tag = "floods",
     params(("after" = Option<u64>, Query, description = "Only entries with a higher number"),
-        ("limit" = Option<u64>, Query, description = "Entries in one answer: 1,000 unless said, at most 10,000")),
+        ("limit" = Option<u64>, Query, description = "Entries in one answer: 1,000 unless said, at most 10,000 and about 4 MB")),
     responses((status = 200, description = "One entry a line", body = Correction, content_type = "application/x-ndjson"),
-        (status = 503, description = "`no_state`", body = ErrorAnswer)))]
+        (status = 429, description = "`busy`: too many questions wait", body = ErrorAnswer),
+        (status = 503, description = "`not_ready`, `draining`, `state_unavailable`, or `no_state`: the service was started without `--state`",
+            body = ErrorAnswer)))]
 pub(super) fn take_feedback() {}
 
 /// A page of streams.
@@ -120,7 +129,7 @@ struct Rate {
 #[derive(ToSchema)]
 struct AlarmList {
     alarms: Vec<Alarm>,
-    /// The number of the newest alarm there is.
+    /// The number of the newest alarm there is; below your `after` where the service began anew without its state.
     newest: u64,
 }
 

@@ -205,6 +205,34 @@ async fn a_listener_is_told_what_is_no_longer_kept() {
 }
 
 #[tokio::test]
+async fn a_listener_of_an_earlier_run_without_state_is_told_and_sent_everything() {
+    let (router, service, _) = watched(Settings::default(), None).await;
+    let resumed = |last| {
+        let router = router.clone();
+        async move { router.oneshot(live("/v1/alarms", Some(last))).await.unwrap().into_body().into_data_stream() }
+    };
+    // Told at once, also before there is anything to send.
+    let greeting = |after: u64, before: u64| {
+        format!("retry: 3000\n\nid: {}\nevent: lost\ndata: {{\"after\":{after},\"before\":{before}}}\n\n", before - 1)
+    };
+    let first = resumed("57").await.next().await.unwrap().unwrap();
+    assert_eq!(first, greeting(57, 1));
+    service.board.publish((1..=3).map(alarm));
+    let text = events(&mut resumed("57").await, 3).await;
+    assert!(text.starts_with(&format!("{}id: 1\nevent: alarm\n", greeting(57, 1))), "{text}");
+    // One that is up to date, or was told already, is not told.
+    for (last, alarms) in [("3", 1), ("0", 4)] {
+        let mut body = resumed(last).await;
+        service.board.publish((alarms == 1).then(|| alarm(4)));
+        let text = events(&mut body, alarms).await;
+        assert!(text.starts_with("retry: 3000\n\nid: ") && !text.contains("lost"), "{text}");
+    }
+    service.board.publish((5..=10_003).map(alarm));
+    let text = events(&mut resumed("20000").await, 1).await;
+    assert!(text.starts_with(&format!("{}id: 4\n", greeting(20_000, 4))) && text.matches("lost").count() == 1, "{text:.300}");
+}
+
+#[tokio::test]
 async fn listeners_hear_heartbeats_and_are_not_many() {
     let timeouts = Timeouts { heartbeat: Duration::from_millis(1), ..Timeouts::default() };
     let (router, _, _) = watched(Settings { timeouts, max_listeners: 1, ..Settings::default() }, None).await;
@@ -231,13 +259,24 @@ async fn feedback_is_kept_and_given_back_as_lines_for_calibration() {
     let folder = tempfile::tempdir().unwrap();
     let state = folder.path().join("state");
     let (router, _, _) = watched(Settings { max_text: 100, ..Settings::default() }, Some(&state)).await;
-    for (body, number) in [(json!({"id": "a", "label": "human"}), 1), (json!({"text": "A \"post\".", "label": "machine"}), 2)] {
+    let given = [
+        json!({"id": "a", "label": "human"}),
+        json!({"text": "A \"post\".", "label": "machine"}),
+        json!({"id": "b", "text": "Another post.", "label": "human"}),
+    ];
+    for (body, number) in given.iter().zip(1..) {
         let (status, answer) = call(&router, post("/v1/feedback", body.to_string())).await;
         assert_eq!((status, answer), (StatusCode::CREATED, json!({ "number": number })));
     }
-    let lines = text_of(router.clone().oneshot(get("/v1/feedback?after=1")).await.unwrap()).await;
-    let line: Value = serde_json::from_str(lines.trim_end()).unwrap();
-    assert_eq!((&line["number"], &line["text"], &line["label"]), (&json!(2), &json!("A \"post\"."), &json!("machine")));
+    let lines = text_of(router.clone().oneshot(get("/v1/feedback")).await.unwrap()).await;
+    let at_noon = |line: &str| {
+        let received = serde_json::from_str::<Value>(line).unwrap()["received"].to_string();
+        line.replace(&received, "\"2026-01-31T12:00:00Z\"") + "\n"
+    };
+    // `highwater calibrate` is tested with the same lines.
+    assert_eq!(lines.lines().map(at_noon).collect::<String>(), include_str!("feedback.jsonl"));
+    let rest = text_of(router.clone().oneshot(get("/v1/feedback?after=2")).await.unwrap()).await;
+    assert_eq!(rest.lines().collect::<Vec<_>>(), lines.lines().skip(2).collect::<Vec<_>>());
     for (body, code) in [
         (json!({"label": "human"}), "invalid"),
         (json!({"text": " ", "label": "human"}), "invalid"),

@@ -1,7 +1,7 @@
 //! From bind to exit: live, loading, ready, draining, and what makes the service end by itself.
 
 use super::*;
-use crate::service::{LoadError, Server, ServiceError, settings::Timeouts};
+use crate::service::{LoadError, Loaded, Server, ServiceError, settings::Timeouts};
 use std::{
     io::{Read, Write},
     net::{SocketAddr, TcpStream},
@@ -12,23 +12,19 @@ use std::{
 /// A service on its own thread, on a free port.
 pub(super) struct Running {
     pub(super) address: SocketAddr,
-    stop: Option<tokio::sync::oneshot::Sender<()>>,
+    stop: tokio::sync::mpsc::UnboundedSender<()>,
     thread: Option<JoinHandle<Result<(), ServiceError>>>,
 }
 
 impl Running {
-    fn stop(&mut self) {
-        self.stop.take().unwrap().send(()).unwrap();
+    fn stop(&self) {
+        self.stop.send(()).unwrap();
     }
     fn end(&mut self) -> Result<(), ServiceError> {
         self.thread.take().unwrap().join().unwrap()
     }
     fn get(&self, path: &str) -> String {
-        let mut socket = TcpStream::connect(self.address).unwrap();
-        socket.write_all(request("GET", path).as_bytes()).unwrap();
-        let mut answer = String::new();
-        socket.read_to_string(&mut answer).unwrap();
-        answer
+        answer(self.address, path)
     }
     fn becomes_ready(&self) {
         let start = Instant::now();
@@ -39,21 +35,29 @@ impl Running {
 }
 
 pub(super) fn request(method: &str, path: &str) -> String {
-    format!("{method} {path} HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n")
+    format!("{method} {path} HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n")
+}
+
+fn answer(address: SocketAddr, path: &str) -> String {
+    let mut socket = TcpStream::connect(address).unwrap();
+    socket.write_all(request("GET", path).as_bytes()).unwrap();
+    let mut answer = String::new();
+    socket.read_to_string(&mut answer).unwrap();
+    answer
 }
 
 fn begin(settings: Settings, load: impl FnOnce() -> Result<Detector, LoadError> + Send + 'static) -> Running {
     let server = Server::bind(Settings { listen: "127.0.0.1:0".into(), ..settings }).unwrap();
     let address = server.local_addr().unwrap();
-    let (stop, stopped) = tokio::sync::oneshot::channel();
+    let (stop, mut stopped) = tokio::sync::mpsc::unbounded_channel();
     let thread = std::thread::spawn(move || {
-        server.run(load, async {
-            if stopped.await.is_err() {
+        server.run(load, async || {
+            if stopped.recv().await.is_none() {
                 std::future::pending::<()>().await;
             }
         })
     });
-    Running { address, stop: Some(stop), thread: Some(thread) }
+    Running { address, stop, thread: Some(thread) }
 }
 
 /// A service that is ready.
@@ -81,6 +85,18 @@ fn live_at_once_ready_when_loaded() {
 }
 
 #[test]
+fn ready_is_told_once_requests_are_taken() {
+    let server = Server::bind(Settings { listen: "127.0.0.1:0".into(), ..Settings::default() }).unwrap();
+    let address = server.local_addr().unwrap();
+    let (told, hears) = mpsc::channel();
+    let ready = Box::new(move || told.send(answer(address, "/health/ready")).unwrap());
+    let load = move || Ok::<_, LoadError>(Loaded { detector: detector(Fake::default()), flood: None, ready });
+    std::thread::spawn(move || server.run(load, std::future::pending::<()>));
+    let answer = hears.recv_timeout(Duration::from_secs(20)).unwrap();
+    assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
+}
+
+#[test]
 fn a_service_that_cannot_load_ends_and_says_why() {
     let mut running = begin(Settings::default(), || Err("no such checkpoint".into()));
     let error = running.end().unwrap_err();
@@ -103,7 +119,7 @@ fn shutdown_answers_what_was_admitted_and_takes_nothing_new() {
     let mut running = start_with(Settings::default(), move || Ok(detector));
     let mut socket = TcpStream::connect(running.address).unwrap();
     let body = json!({ "text": TEXT }).to_string();
-    write!(socket, "POST /v1/assess HTTP/1.1\r\nhost: x\r\ncontent-length: {}\r\n\r\n{body}", body.len()).unwrap();
+    write!(socket, "POST /v1/assess HTTP/1.1\r\nhost: localhost\r\ncontent-length: {}\r\n\r\n{body}", body.len()).unwrap();
     assert_eq!(began.blocking_recv(), Some(1));
     running.stop();
     let start = Instant::now();
@@ -118,17 +134,20 @@ fn shutdown_answers_what_was_admitted_and_takes_nothing_new() {
 }
 
 #[test]
-fn shutdown_waits_no_longer_than_it_was_told_to() {
-    let (mut began, _leave, detector) = gated();
-    let timeouts = Timeouts { drain: Duration::from_millis(40), ..Timeouts::default() };
-    let mut running = start_with(Settings { timeouts, ..Settings::default() }, move || Ok(detector));
-    let mut socket = TcpStream::connect(running.address).unwrap();
-    write!(socket, "POST /v1/assess HTTP/1.1\r\nhost: x\r\ncontent-length: 12\r\n\r\n{{\"text\":\"a\"}}").unwrap();
-    assert_eq!(began.blocking_recv(), Some(1));
-    let start = Instant::now();
-    running.stop();
-    running.end().unwrap();
-    assert!(start.elapsed() < Duration::from_secs(10));
+fn shutdown_waits_no_longer_than_it_was_told_to_and_says_that_something_is_lost() {
+    let soon = Timeouts { drain: Duration::from_millis(40), ..Timeouts::default() };
+    for (timeouts, stops, says) in [(soon, 1, "--drain was over"), (Timeouts::default(), 2, "told again")] {
+        let (mut began, _leave, detector) = gated();
+        let mut running = start_with(Settings { timeouts, ..Settings::default() }, move || Ok(detector));
+        let mut socket = TcpStream::connect(running.address).unwrap();
+        write!(socket, "POST /v1/assess HTTP/1.1\r\nhost: localhost\r\ncontent-length: 12\r\n\r\n{{\"text\":\"a\"}}").unwrap();
+        assert_eq!(began.blocking_recv(), Some(1));
+        let start = Instant::now();
+        (0..stops).for_each(|_| running.stop());
+        let error = running.end().unwrap_err();
+        assert!(matches!(error, ServiceError::Unanswered { waiting_bytes: 257, .. }) && error.to_string().contains(says), "{error}");
+        assert!(start.elapsed() < Duration::from_secs(10));
+    }
 }
 
 #[test]
@@ -150,7 +169,7 @@ fn a_worker_that_dies_ends_the_service() {
         });
         service.watch_phase().wait_for(|p| *p == Phase::Ready).await.unwrap();
         service.assess(vec![Document::new(TEXT)]).await.unwrap_err();
-        crate::service::live(listener, service, ended, std::future::pending()).await
+        crate::service::live(listener, service, ended, std::future::pending::<()>).await
     });
     assert!(matches!(result.unwrap_err(), ServiceError::Worker));
 }

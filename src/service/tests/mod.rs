@@ -27,6 +27,7 @@ use serde_json::{Value, json};
 use std::sync::{Arc, Mutex, mpsc};
 use tower::ServiceExt;
 
+mod access;
 mod floods;
 mod http;
 mod life;

@@ -1,7 +1,17 @@
 //! The queue and the worker: early refusal, fair pieces, observation of what was admitted.
 
 use super::*;
+use crate::{
+    flood::Monitor,
+    service::{metrics::Metrics, queue::Queue},
+    text::StreamKey,
+    verdict::TokenScore,
+};
 use futures_util::FutureExt;
+use std::{
+    sync::atomic::{AtomicBool, Ordering},
+    time::Duration,
+};
 
 fn body(text: &str) -> String {
     json!({ "text": text }).to_string()
@@ -10,7 +20,7 @@ fn body(text: &str) -> String {
 #[tokio::test]
 async fn full_is_said_at_once_and_admitted_requests_are_answered() {
     let (mut began, leave, detector) = gated();
-    // Half of 3000 is for requests: one of 1000 bytes and overhead fits, a second does not.
+    // Half of 3000 is for requests: two of 1000 bytes take a half of that each, a third does not fit.
     let settings = Settings { queue_bytes: 3000, ..Settings::default() };
     let (router, service) = ready(settings, detector).await;
     let admitted = tokio::spawn({
@@ -18,6 +28,8 @@ async fn full_is_said_at_once_and_admitted_requests_are_answered() {
         async move { call(&router, post("/v1/assess", body(&"a".repeat(1000)))).await.0 }
     });
     assert_eq!(began.recv().await, Some(1));
+    let mut second = Box::pin(router.clone().oneshot(post("/v1/assess", body(&"a".repeat(1000)))));
+    assert!((&mut second).now_or_never().is_none(), "admitted, not answered");
     let refusal = router.clone().oneshot(post("/v1/assess", body(&"b".repeat(1000)))).now_or_never();
     let response = refusal.expect("refused at once").unwrap();
     assert_eq!(response.status(), StatusCode::TOO_MANY_REQUESTS);
@@ -25,11 +37,114 @@ async fn full_is_said_at_once_and_admitted_requests_are_answered() {
     assert!((1..=60).contains(&retry));
     assert!(text_of(response).await.contains("queue_full"));
     assert!(service.metrics.render().contains("highwater_queue_refusals_total 1"));
-    leave.send(()).unwrap();
-    assert_eq!(admitted.await.unwrap(), StatusCode::OK);
-    leave.send(()).unwrap();
+    (0..3).for_each(|_| leave.send(()).unwrap());
+    assert_eq!((admitted.await.unwrap(), second.await.unwrap().status()), (StatusCode::OK, StatusCode::OK));
     // Space is free again, also for one that is larger than the whole queue.
     assert_eq!(call(&router, post("/v1/assess", body(&"c".repeat(9000)))).await.0, StatusCode::OK);
+}
+
+#[tokio::test]
+async fn a_large_request_is_admitted_while_small_ones_are_on_their_way() {
+    let (mut began, leave, detector) = gated();
+    let (router, _) = ready(Settings { queue_bytes: 4000, ..Settings::default() }, detector).await;
+    let mut small = Box::pin(router.clone().oneshot(post("/v1/assess", body("small"))));
+    assert!((&mut small).now_or_never().is_none());
+    assert_eq!(began.recv().await, Some(1));
+    let mut large = Box::pin(router.clone().oneshot(post("/v1/assess", body(&"a".repeat(9000)))));
+    assert!((&mut large).now_or_never().is_none(), "admitted, not answered");
+    (0..2).for_each(|_| leave.send(()).unwrap());
+    assert_eq!((small.await.unwrap().status(), large.await.unwrap().status()), (StatusCode::OK, StatusCode::OK));
+}
+
+#[test]
+fn what_a_sender_chose_the_length_of_takes_space() {
+    let streams = (10..26).map(|i| StreamKey::new(format!("{i}").repeat(128)).unwrap()).collect();
+    let long = Document { id: Some("i".repeat(Monitor::LONGEST_ID)), streams, ..Document::new("a") };
+    let tokens = Document { with_tokens: true, ..Document::new("a".repeat(4300)) };
+    let (surprisal_nats, entropy_nats) = (10_f32.ln(), 100_f32.ln());
+    let entry = TokenScore { text: " the".into(), start: 1000, end: 1004, surprisal_nats, rank: 12, entropy_nats };
+    let answer = 1000 * serde_json::to_vec(&entry).unwrap().len();
+    for (document, at_least) in [(long, Monitor::LONGEST_ID + 16 * 256), (tokens, answer)] {
+        let (queue, _messages, _) = Queue::new(8 << 20, Arc::new(Metrics::new()));
+        let _answers = queue.try_submit(vec![document]).unwrap();
+        assert!(queue.waiting_bytes() > at_least, "{} of {at_least}", queue.waiting_bytes());
+    }
+}
+
+#[tokio::test]
+async fn an_id_is_as_long_as_an_alarm_can_name_it_and_no_longer() {
+    let router = usual().await;
+    let longest = "é".repeat(Monitor::LONGEST_ID / 2);
+    let (_, answer) = call(&router, post("/v1/assess", json!({"text": TEXT, "id": longest}).to_string())).await;
+    assert_eq!(answer["id"].as_str(), Some(longest.as_str()), "{answer}");
+    let long = json!({"text": TEXT, "id": longest + "x"});
+    let several = json!({ "documents": [long] });
+    let correction = json!({"id": long["id"], "label": "human"});
+    for (path, body) in [("/v1/assess", &long), ("/v1/assess", &several), ("/v1/feedback", &correction)] {
+        let message = refused(&router, post(path, body.to_string()), 422, "invalid").await;
+        assert!(message.contains("`id` has 513 bytes, at most 512 are taken"), "{message}");
+    }
+    let line = text_of(router.oneshot(post("/v1/stream", long.to_string())).await.unwrap()).await;
+    assert!(line.contains("\"invalid\"") && line.contains("`id` has 513 bytes"), "{line}");
+}
+
+/// Somebody whose next question is there before the last one is answered, until it is dropped.
+struct Curious(Arc<AtomicBool>);
+
+impl Curious {
+    fn about(service: &Arc<Service>) -> Self {
+        fn ask(service: Arc<Service>, on: Arc<AtomicBool>) {
+            let asked = service.clone();
+            service.queue.tell(move |_| {
+                if on.load(Ordering::SeqCst) {
+                    ask(asked, on);
+                }
+            });
+        }
+        let on = Arc::new(AtomicBool::new(true));
+        ask(service.clone(), on.clone());
+        Self(on)
+    }
+}
+
+impl Drop for Curious {
+    fn drop(&mut self) {
+        self.0.store(false, Ordering::SeqCst);
+    }
+}
+
+#[tokio::test]
+async fn documents_are_assessed_while_questions_never_end() {
+    let (router, service) = ready(Settings::default(), detector(Fake::default())).await;
+    let _curious = Curious::about(&service);
+    let answer = tokio::time::timeout(Duration::from_secs(20), call(&router, post("/v1/assess", body(TEXT)))).await;
+    assert_eq!(answer.expect("answered between two questions").0, StatusCode::OK);
+}
+
+#[tokio::test]
+async fn the_service_comes_back_by_itself_while_questions_never_end() {
+    struct Broken(Arc<AtomicBool>);
+    impl Observer for Broken {
+        fn observe(&mut self, batch: &[(&Document, &Assessment)]) -> Result<Vec<Vec<StreamStatus>>, ApiError> {
+            self.ready().map(|()| vec![Vec::new(); batch.len()])
+        }
+        fn ready(&mut self) -> Result<(), ApiError> {
+            let broken = self.0.load(Ordering::SeqCst);
+            if broken { Err(ApiError::StateUnavailable("planted".into())) } else { Ok(()) }
+        }
+    }
+    let broken = Arc::new(AtomicBool::new(true));
+    let (router, service) = observed(Settings::default(), detector(Fake::default()), Broken(broken.clone())).await;
+    refused(&router, post("/v1/assess", body(TEXT)), 503, "state_unavailable").await;
+    let _curious = Curious::about(&service);
+    broken.store(false, Ordering::SeqCst);
+    let back = async {
+        while call(&router, get("/health/ready")).await.0 != StatusCode::OK {
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(20), back).await.expect("tried again");
+    assert_eq!(call(&router, post("/v1/assess", body(TEXT))).await.0, StatusCode::OK);
 }
 
 #[tokio::test]

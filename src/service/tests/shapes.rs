@@ -1,6 +1,8 @@
 //! The documentation against real answers.
 
 use super::*;
+use crate::verdict::{AbstainReason, Verdict};
+use serde::de::DeserializeOwned;
 use std::collections::BTreeSet;
 
 fn keys(value: &Value) -> BTreeSet<String> {
@@ -70,10 +72,44 @@ async fn every_documented_route_is_routed_and_every_reference_leads_somewhere() 
     for reference in text.split("\"#/components/schemas/").skip(1).map(|rest| rest.split('"').next().unwrap()) {
         assert!(api["components"]["schemas"].get(reference).is_some(), "{reference} is not described");
     }
-    let enums = &api["components"]["schemas"];
-    assert_eq!(enums["Verdict"]["enum"], json!(["human", "machine", "abstain"]));
-    assert_eq!(
-        enums["AbstainReason"]["enum"],
-        json!(["empty", "too_short", "unsupported_language", "not_prose", "memorised", "uncertain"])
-    );
+}
+
+/// The names that an enum is written with: given another, serde tells them all.
+fn names<T: DeserializeOwned + std::fmt::Debug>() -> Value {
+    let told = serde_json::from_str::<T>("\"?\"").unwrap_err().to_string();
+    told.split('`').skip(3).step_by(2).collect()
+}
+
+#[tokio::test]
+async fn the_documented_words_are_the_real_ones() {
+    let (_, api) = call(&usual().await, get("/openapi.json")).await;
+    assert_eq!(names::<Verdict>(), json!(["human", "machine", "abstain"]));
+    for (name, words) in [("Verdict", names::<Verdict>()), ("AbstainReason", names::<AbstainReason>())] {
+        assert_eq!(api["components"]["schemas"][name]["enum"], words, "{name}");
+    }
+}
+
+#[tokio::test]
+async fn every_route_tells_how_it_refuses() {
+    let (_, api) = call(&usual().await, get("/openapi.json")).await;
+    let told = |path: &str, method: &str| keys(&api["paths"][path][method]["responses"]);
+    for (path, methods) in api["paths"].as_object().unwrap() {
+        for method in methods.as_object().unwrap().keys() {
+            let (told, guarded) = (told(path, method), path.starts_with("/v1/") || path == "/metrics");
+            assert_eq!((told.contains("401"), told.contains("403")), (guarded, guarded), "{method} {path}: {told:?}");
+        }
+    }
+    for (method, path, statuses) in [
+        ("post", "/v1/assess", "200 400 401 403 408 413 422 429 500 503"),
+        ("post", "/v1/moderations", "200 400 401 403 408 413 422 429 500 503"),
+        ("post", "/v1/feedback", "201 400 401 403 408 413 422 429 500 503"),
+        ("post", "/v1/stream", "200 400 401 403 422 500 503"),
+        ("get", "/v1/streams/{key}", "200 401 403 404 422 429 500 503"),
+        ("get", "/v1/model", "200 401 403 500 503"),
+        ("get", "/metrics", "200 401 403 500"),
+    ] {
+        assert_eq!(Vec::from_iter(told(path, method)).join(" "), statuses, "{method} {path}");
+    }
+    let error = &api["paths"]["/v1/stream"]["post"]["responses"]["401"]["content"]["application/json"]["schema"]["$ref"];
+    assert_eq!(error, "#/components/schemas/ErrorAnswer");
 }

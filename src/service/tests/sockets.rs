@@ -37,7 +37,7 @@ fn a_slow_head_and_an_idle_connection_are_closed() {
     slow.write_all(b"GET /health/live HTT").unwrap();
     assert!(!rest(&slow).contains("200 OK"));
     let mut idle = connect(&service);
-    idle.write_all(b"GET /health/live HTTP/1.1\r\nhost: x\r\n\r\n").unwrap();
+    idle.write_all(b"GET /health/live HTTP/1.1\r\nhost: localhost\r\n\r\n").unwrap();
     assert!(rest(&idle).starts_with("HTTP/1.1 200"));
 }
 
@@ -49,7 +49,7 @@ fn a_slow_body_is_408_and_closed() {
     ] {
         let service = with(timeouts);
         let mut socket = connect(&service);
-        socket.write_all(b"POST /v1/assess HTTP/1.1\r\nhost: x\r\ncontent-length: 100\r\n\r\n{\"te").unwrap();
+        socket.write_all(b"POST /v1/assess HTTP/1.1\r\nhost: localhost\r\ncontent-length: 100\r\n\r\n{\"te").unwrap();
         let answer = rest(&socket);
         assert!(answer.starts_with("HTTP/1.1 408") && answer.contains("\"timeout\"") && answer.contains(says), "{answer}");
     }
@@ -59,7 +59,7 @@ fn a_slow_body_is_408_and_closed() {
 fn a_client_that_takes_nothing_is_cut_off() {
     let service = with(Timeouts { write: SHORT, ..Timeouts::default() });
     let mut socket = connect(&service);
-    socket.write_all(b"POST /v1/stream?tokens=true HTTP/1.1\r\nhost: x\r\ntransfer-encoding: chunked\r\n\r\n").unwrap();
+    socket.write_all(b"POST /v1/stream?tokens=true HTTP/1.1\r\nhost: localhost\r\ntransfer-encoding: chunked\r\n\r\n").unwrap();
     let line = format!("{{\"text\":\"{}\"}}\n", TEXT.repeat(50));
     let chunk = format!("{:x}\r\n{line}\r\n", line.len());
     // Its own sending stops first (backpressure), then the connection: writing fails instead of blocking for ever.
@@ -73,13 +73,14 @@ fn a_body_over_the_limit_is_413_also_for_clients_that_send_everything_first() {
     let service = with(Timeouts::default());
     let body = vec![b' '; 10 << 20];
     let mut socket = connect(&service);
-    write!(socket, "POST /v1/assess HTTP/1.1\r\nhost: x\r\nconnection: close\r\ncontent-length: {}\r\n\r\n", body.len()).unwrap();
+    write!(socket, "POST /v1/assess HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\ncontent-length: {}\r\n\r\n", body.len()).unwrap();
     socket.write_all(&body).unwrap();
     let answer = rest(&socket);
     assert!(answer.starts_with("HTTP/1.1 413") && answer.contains("too_large"), "{answer}");
     // One that asks first hears it before it sends.
     let mut socket = connect(&service);
-    let head = "POST /v1/assess HTTP/1.1\r\nhost: x\r\nconnection: close\r\nexpect: 100-continue\r\ncontent-length: 10000000\r\n\r\n";
+    let head =
+        "POST /v1/assess HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\nexpect: 100-continue\r\ncontent-length: 10000000\r\n\r\n";
     socket.write_all(head.as_bytes()).unwrap();
     assert!(rest(&socket).starts_with("HTTP/1.1 413"));
 }
@@ -89,10 +90,10 @@ fn connections_over_the_limit_wait() {
     let settings = Settings { max_connections: 1, ..Settings::default() };
     let service = start_with(settings, || Ok(detector(Fake::default())));
     let mut first = connect(&service);
-    first.write_all(b"GET /health/live HTTP/1.1\r\nhost: x\r\n\r\n").unwrap();
+    first.write_all(b"GET /health/live HTTP/1.1\r\nhost: localhost\r\n\r\n").unwrap();
     first.read_exact(&mut [0; 15]).unwrap();
     let mut second = connect(&service);
-    second.write_all(b"GET /health/live HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n").unwrap();
+    second.write_all(b"GET /health/live HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n").unwrap();
     second.set_read_timeout(Some(SHORT)).unwrap();
     assert!(matches!(second.read(&mut [0; 1]).unwrap_err().kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut));
     drop(first);
@@ -104,7 +105,7 @@ fn connections_over_the_limit_wait() {
 fn lines_are_answered_while_the_request_is_still_being_sent() {
     let service = with(Timeouts::default());
     let mut socket = connect(&service);
-    socket.write_all(b"POST /v1/stream HTTP/1.1\r\nhost: x\r\nconnection: close\r\ntransfer-encoding: chunked\r\n\r\n").unwrap();
+    socket.write_all(b"POST /v1/stream HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\ntransfer-encoding: chunked\r\n\r\n").unwrap();
     for id in ["first", "second"] {
         let line = format!("{{\"text\":\"a\",\"id\":\"{id}\"}}\n");
         write!(socket, "{:x}\r\n{line}\r\n", line.len()).unwrap();
@@ -124,7 +125,7 @@ fn a_connection_is_kept_for_the_next_request() {
     let service = with(Timeouts::default());
     let mut socket = connect(&service);
     let body = json!({ "text": TEXT }).to_string();
-    let one = format!("POST /v1/assess HTTP/1.1\r\nhost: x\r\ncontent-length: {}\r\n\r\n{body}", body.len());
+    let one = format!("POST /v1/assess HTTP/1.1\r\nhost: localhost\r\ncontent-length: {}\r\n\r\n{body}", body.len());
     socket.write_all(one.as_bytes()).unwrap();
     socket.write_all(one.as_bytes()).unwrap();
     socket.write_all(request("GET", "/health/live").as_bytes()).unwrap();

@@ -25,6 +25,24 @@ fn chat_sends_messages_and_reads_the_text_with_its_count() {
 }
 
 #[test]
+fn a_model_that_knows_max_completion_tokens_only_is_asked_so_from_then_on() {
+    let told = "Unsupported parameter: 'max_tokens' is not supported with this model. Use 'max_completion_tokens' instead.";
+    let body = json!({"error": {"message": told, "type": "invalid_request_error", "param": "max_tokens", "code": "unsupported_parameter"}});
+    let refusal = http("400 Bad Request", "", &body.to_string());
+    let limited = |s| Settings { sampling: Sampling { max_tokens: Some(50), ..Sampling::default() }, attempts: 1, ..s };
+    let (url, server) = serve(vec![refusal.clone(), ok(&chat("a")), ok(&chat("b"))]);
+    let clock = Jumping::default();
+    let api = OpenAi::new(limited(settings(&url)), &clock);
+    assert_eq!([0, 1].map(|number| api.complete(number, "x").unwrap().text), ["a", "b"]);
+    let asked: Vec<_> = server.join().unwrap().into_iter().map(|asked| asked.body).collect();
+    assert!(asked[0]["max_tokens"] == 50 && asked[0].get("max_completion_tokens").is_none(), "{asked:?}");
+    assert!(asked[1..].iter().all(|body| body["max_completion_tokens"] == 50 && body.get("max_tokens").is_none()), "{asked:?}");
+    // one that does not take the newer name either
+    let (result, asked, _) = once(vec![refusal; 2], limited);
+    assert_eq!((result.unwrap_err().to_string(), asked.len()), (format!("the server answered 400: {told}"), 2));
+}
+
+#[test]
 fn completions_send_one_text_that_stops_at_the_separator() {
     let answer = json!({"choices": [{"text": " a time", "finish_reason": "length"}]});
     let examples = vec![Example { prompt: Some("A ".into()), text: "b".into() }];
