@@ -3,7 +3,8 @@
 
 CARGO ?= cargo
 PYTHON ?= python3
-# Arguments for the command that a target runs, for example: make serve ARGS='--listen 0.0.0.0:8080'
+PREFIX ?= /usr/local
+# Arguments for the command that a target runs, for example: make serve ARGS='--listen 127.0.0.1:9000'
 ARGS ?=
 # How long `make fuzz` runs each target.
 SECONDS ?= 30
@@ -14,7 +15,7 @@ VENV = .runtime/venv/bin/python
 # ONNX Runtime of the official wheels otherwise reports its use to its maker.
 export ORT_DISABLE_TELEMETRY = 1
 
-.PHONY: help serve build test check lint fmt clippy doc deny bench bench-peers bench-generate parity runtime runtime-gpu fuzz clean cargo venv
+.PHONY: help serve build install test check lint fmt clippy doc deny bench bench-peers bench-generate parity runtime runtime-gpu fuzz clean cargo venv
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -24,6 +25,11 @@ serve: build ## build everything, then serve on 127.0.0.1:8080
 
 build: cargo runtime ## build target/release/highwater
 	$(CARGO) build --release --locked
+
+install: ## install what `make build` built under PREFIX=/usr/local: lib/highwater, and a link in bin
+	install -d "$(DESTDIR)$(PREFIX)/lib/highwater" "$(DESTDIR)$(PREFIX)/bin"
+	install $(BINARY) .runtime/libonnxruntime* .runtime/onnxruntime-* "$(DESTDIR)$(PREFIX)/lib/highwater"
+	ln -sf ../lib/highwater/highwater "$(DESTDIR)$(PREFIX)/bin/highwater"
 
 test: cargo runtime ## run every test
 	$(PYTHON) -m unittest discover -q scripts

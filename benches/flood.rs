@@ -87,7 +87,7 @@ fn memory() {
             let saved = monitor.drain_changes();
             println!("{:<32} {:>10.0}", "resident bytes a key, 1,000,000", (resident() - before) as f64 / 1e6);
             let start = Instant::now();
-            let saved = Saved { monitor: saved.monitor, keys: saved.keys, seen: saved.seen };
+            let saved = Saved { monitor: saved.monitor, keys: saved.keys, seen: (saved.seen_from..).zip(saved.seen) };
             let settings = Settings { max_keys: 4_000_000, ..Settings::default() };
             let restored = Monitor::restore(settings, reference(), saved).expect("its own state");
             println!("{:<32} {:>10.2} s", "restoring 1,000,000 keys", start.elapsed().as_secs_f64());

@@ -99,20 +99,25 @@ fn main() -> Result<(), Box<dyn Error>> {
         for family in families {
             let (own, rest) = parted(&samples, family, met);
             let (machine, human): (Vec<Sample>, Vec<Sample>) = own.into_iter().partition(|s| s.machine);
-            if human.len() < ENOUGH {
-                continue;
-            }
-            let (base, _) = Calibration::fit(&rest, &options)?;
-            let machine = if machine.is_empty() { machines(rest) } else { machine };
-            leave(&base, &draw(&human, 300, 0).1, &machine, &format!("{folder}/{family}-none"))?;
-            for (size, name) in [(300, "300"), (human.len() * 2 / 3, "two-thirds")] {
-                let (few, fresh) = draw(&human, size, 0);
-                let profile = base.profile(&few, "profile", Timestamp::UNIX_EPOCH)?;
-                leave(&profile, &fresh, &machine, &format!("{folder}/{family}-{name}"))?;
-                let (promised, alarms) = (promised(fresh.len()), alarms(&base, &human, size)?);
-                println!("| {family} | {size} | {} | {alarms} of {DRAWS} | {} |", fresh.len(), percent(promised));
+            if human.len() >= ENOUGH {
+                let (base, _) = Calibration::fit(&rest, &options)?;
+                let machine = if machine.is_empty() { machines(rest) } else { machine };
+                floods(&base, &human, &machine, &format!("{folder}/{family}"))?;
             }
         }
+    }
+    Ok(())
+}
+
+/// Leaves what floods are simulated from, and tells how often profiles raise a false alarm.
+fn floods(base: &Calibration, human: &[Sample], machine: &[Sample], path: &str) -> Result<(), Box<dyn Error>> {
+    leave(base, &draw(human, 300, 0).1, machine, &format!("{path}-none"))?;
+    for (size, name) in [(300, "300"), (human.len() * 2 / 3, "two-thirds")] {
+        let (few, fresh) = draw(human, size, 0);
+        let profile = base.profile(&few, "profile", Timestamp::UNIX_EPOCH)?;
+        leave(&profile, &fresh, machine, &format!("{path}-{name}"))?;
+        let (family, posts, alarms) = (&human[0].family, fresh.len(), alarms(base, human, size)?);
+        println!("| {family} | {size} | {posts} | {alarms} of {DRAWS} | {} |", percent(promised(posts)));
     }
     Ok(())
 }

@@ -6,7 +6,7 @@
 use std::{collections::BTreeMap, fmt, path::PathBuf};
 
 /// Every setting that a configuration file may hold: the name of its flag without the dashes.
-pub const KEYS: [&str; 44] = [
+pub const KEYS: [&str; 45] = [
     "api-key",
     "arl",
     "as",
@@ -16,6 +16,7 @@ pub const KEYS: [&str; 44] = [
     "beams",
     "calibration",
     "device",
+    "drain",
     "flood",
     "format",
     "fpr",

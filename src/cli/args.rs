@@ -196,8 +196,7 @@ pub(super) struct Serve {
     queue: Option<String>,
     /// How long to go on answering after SIGTERM or Ctrl-C, seconds; a second one ends it at once [default: 300]
     #[arg(long, value_name = "SECONDS", env = "HIGHWATER_DRAIN", hide_env = true)]
-    #[arg(value_parser = clap::value_parser!(u64).range(1..=86_400))]
-    drain: Option<u64>,
+    drain: Option<String>,
     /// Keep the evidence of floods, the alarms and feedback in this file, so that they outlive the process
     #[arg(long, value_name = "FILE", env = "HIGHWATER_STATE", hide_env = true, value_hint = ValueHint::FilePath)]
     state: Option<String>,

@@ -22,11 +22,18 @@ pub(super) fn run(common: &Common, matches: &ArgMatches) -> anyhow::Result<Outco
     let start = Instant::now();
     let mut merge = layers(matches, common)?;
     let (setup, watching) = (Setup::take(&mut merge), Watching::take(&mut merge));
-    let settings = service(&mut merge, matches.get_one::<u64>("drain").copied());
+    let settings = service(&mut merge);
     let state = merge.take("state", |s| Ok(PathBuf::from(s)));
     merge.finish()?;
+    let has_key = settings.api_key.is_some();
     let server = Server::bind(settings)?;
     let address = server.local_addr()?;
+    if !address.ip().is_loopback() && !has_key {
+        writeln!(
+            io::stderr(),
+            "warning: {address} is for all who reach it and there is no key: they can post, read streams and feedback; set HIGHWATER_API_KEY"
+        )?;
+    }
     let load = move || -> Result<Loaded, String> {
         let told = |error: anyhow::Error| format!("{error:#}");
         let detector = join::detector(&setup).map_err(told)?;

@@ -137,9 +137,11 @@ impl Watching {
     }
 }
 
-/// Takes the settings of `serve` out of the merge; `drain` is in seconds.
-pub(super) fn service(merge: &mut Merge, drain: Option<u64>) -> Settings {
+/// Takes the settings of `serve` out of the merge.
+pub(super) fn service(merge: &mut Merge) -> Settings {
     let defaults = Settings::default();
+    let seconds = |s: &str| whole(s, 86_400).and_then(|n| if n == 0 { Err("at least one second".into()) } else { Ok(n as u64) });
+    let drain = merge.take("drain", seconds);
     let secret = merge.take("webhook-secret", |s| Ok(s.to_owned()));
     let webhooks = merge.take("webhook", webhooks).unwrap_or_default();
     if secret.is_some() && webhooks.is_empty() {

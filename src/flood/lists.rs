@@ -34,7 +34,7 @@ pub struct Saved<K, S> {
     pub monitor: Vec<u8>,
     /// Each stored key with its bytes, in any order.
     pub keys: K,
-    /// Entries of the window, oldest first.
+    /// Entries of the window with their running numbers, oldest first; those that have left the window are passed over.
     pub seen: S,
 }
 
@@ -77,12 +77,14 @@ impl Monitor {
     }
 
     /// Streams that are above the base share, with a false-discovery rate of at most `alpha` over all keys, under any dependence: e-BH on
-    /// `log_e`, largest first, and of these the first `limit`. The whole stream is not among them.
+    /// `log_e`, largest first, and of these the first `limit`. The whole stream is not among them; streams that were forgotten count, since
+    /// those with most evidence are the ones that are kept.
     pub fn floods(&self, alpha: f64, limit: usize) -> Vec<StreamStatus> {
         let least = (1. / alpha).ln();
         let candidates = self.table.iter().skip(1).map(|stream| (stream.log_e(), stream)).filter(|(log_e, _)| *log_e >= least);
         let (log_e, streams): (Vec<f64>, Vec<&Stream>) = candidates.unzip();
-        let rejected = stats::e_bh(&log_e, self.table.len().saturating_sub(1), alpha);
+        let forgotten = usize::try_from(self.counters.evicted).unwrap_or(usize::MAX);
+        let rejected = stats::e_bh(&log_e, (self.table.len() - 1).saturating_add(forgotten), alpha);
         rejected.into_iter().take(limit).filter_map(|i| self.status(&streams[i].name)).collect()
     }
 
@@ -136,7 +138,7 @@ impl Monitor {
     pub fn restore<K, S>(settings: Settings, reference: Reference, saved: Saved<K, S>) -> Result<Self, RestoreError>
     where
         K: IntoIterator<Item = (StreamKey, Vec<u8>)>,
-        S: IntoIterator<Item = u64>,
+        S: IntoIterator<Item = (u64, u64)>,
     {
         let bytes = MonitorBytes::parse(&saved.monitor)?;
         let mut monitor = Self::new(Settings { seed: bytes.seed, ..settings }, reference)?;
@@ -155,7 +157,9 @@ impl Monitor {
                 None => drop(monitor.insert(stream)),
             }
         }
-        monitor.seen = super::dedup::Window::restore(monitor.settings.dedup_window, bytes.seen_first, saved.seen.into_iter());
+        // a row of the file goes as a whole: its first entries may have left the window before
+        let seen = saved.seen.into_iter().filter(|(number, _)| *number >= bytes.seen_first).map(|(_, hash)| hash);
+        monitor.seen = super::dedup::Window::restore(monitor.settings.dedup_window, bytes.seen_first, seen);
         let flooded = monitor.table.iter().filter(|stream| stream.flags.flood).count() as u64;
         monitor.counters = Counters { flooded, ..bytes.counters };
         Ok(monitor)

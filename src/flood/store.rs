@@ -77,6 +77,8 @@ pub struct Store {
     label: Vec<u8>,
     /// `None` after a failed write.
     database: Option<Database>,
+    /// Whether the label was found to be ours: from then on the file is not made anew.
+    known: bool,
 }
 
 /// What was in the file.
@@ -154,9 +156,10 @@ impl Store {
     pub fn open(path: &Path, about: &About, settings: Settings, reference: Reference) -> Result<Opened, StoreError> {
         let label = serde_json::to_vec(&Label { format: FORMAT, about: about.clone() })
             .map_err(|e| StoreError::Failed { path: path.to_owned(), reason: e.to_string() })?;
-        let mut store = Self { path: path.to_owned(), label, database: None };
+        let mut store = Self { path: path.to_owned(), label, database: None, known: false };
         store.reopen()?;
         store.check_label(about)?;
+        store.known = true;
         // Pages that were damaged while nobody looked can make the database panic.
         let loaded = catch_unwind(AssertUnwindSafe(|| store.load(settings, reference)));
         let (monitor, alarms, rows) = loaded.unwrap_or_else(|_| Err(store.damaged("it cannot be read")))?;
@@ -279,6 +282,7 @@ impl Store {
     fn attempt<T>(&mut self, act: impl FnOnce(&Database) -> Result<T, Fault>) -> Result<T, StoreError> {
         if self.database.is_none() {
             self.reopen()?;
+            self.check_same()?;
         }
         let Some(database) = &self.database else { return Err(self.failed("it is closed")) };
         let result = catch_unwind(AssertUnwindSafe(|| act(database)));
@@ -294,7 +298,7 @@ impl Store {
     }
 
     fn reopen(&mut self) -> Result<(), StoreError> {
-        let file = open_private(&self.path).map_err(|e| self.failed(e))?;
+        let file = open_private(&self.path, !self.known).map_err(|e| self.failed(e))?;
         let opened = catch_unwind(AssertUnwindSafe(|| {
             Builder::new().set_cache_size(CACHE).set_check_integrity_on_open(true).create_with_backend(FileBackend::new(file)?)
         }));
@@ -310,6 +314,19 @@ impl Store {
             Err(_) => return Err(self.damaged("it cannot be read")),
         });
         Ok(())
+    }
+
+    /// After a fault, whether the file is still the one that was opened: another one lacks what was acknowledged before.
+    fn check_same(&mut self) -> Result<(), StoreError> {
+        let label = |database: &Database| -> Result<Option<Vec<u8>>, Fault> {
+            Ok(database.begin_read()?.open_table(META)?.get(ABOUT)?.map(|label| label.value().to_vec()))
+        };
+        let found = self.database.as_ref().and_then(|database| label(database).ok().flatten());
+        if !self.known || found.as_ref() == Some(&self.label) {
+            return Ok(());
+        }
+        self.database = None;
+        Err(self.failed("another file was put in its place; put it back, or start again to begin anew"))
     }
 
     /// Labels a new file; refuses one with another label.
@@ -399,10 +416,10 @@ pub fn stored_key(text: &str) -> Result<StreamKey, StreamKeyError> {
     if text == whole.as_str() { Ok(whole) } else { StreamKey::new(text) }
 }
 
-/// Opens or makes a file that only its owner may read.
-fn open_private(path: &Path) -> io::Result<File> {
+/// Opens a file that only its owner may read, or makes it.
+fn open_private(path: &Path, make: bool) -> io::Result<File> {
     let mut options = File::options();
-    options.read(true).write(true).create(true).truncate(false);
+    options.read(true).write(true).create(make).truncate(false);
     #[cfg(unix)]
     std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
     options.open(path)
@@ -423,7 +440,7 @@ fn forget_seen(txn: &redb::WriteTransaction, keep_from: u64) -> Result<(), Fault
 /// Where an iterator that may not fail puts why it ended early.
 type Early = Rc<RefCell<Option<String>>>;
 type Keys = Box<dyn Iterator<Item = (StreamKey, Vec<u8>)>>;
-type Seen = Box<dyn Iterator<Item = u64>>;
+type Seen = Box<dyn Iterator<Item = (u64, u64)>>;
 
 fn saved(txn: &redb::ReadTransaction, monitor: Vec<u8>, fault: &Early) -> Result<Saved<Keys, Seen>, Fault> {
     let table = txn.open_table(KEYS)?;
@@ -442,10 +459,10 @@ fn saved(txn: &redb::ReadTransaction, monitor: Vec<u8>, fault: &Early) -> Result
     let seen = txn.open_table(SEEN)?.range_owned::<u64>(..)?;
     let in_seen = fault.clone();
     let seen = seen.map_while(move |row| {
-        let row = row.map_err(|e| e.to_string()).and_then(|(_, entries)| {
+        let row = row.map_err(|e| e.to_string()).and_then(|(from, entries)| {
             let (entries, rest) = entries.value().as_chunks::<8>();
             if rest.is_empty() {
-                Ok(entries.iter().map(|e| u64::from_le_bytes(*e)).collect::<Vec<_>>())
+                Ok((from.value()..).zip(entries.iter().map(|e| u64::from_le_bytes(*e))).collect::<Vec<_>>())
             } else {
                 Err("half an entry".into())
             }

@@ -14,7 +14,8 @@ use std::{
 pub(crate) const VERSION: &str = "1.31.1";
 
 /// The command that gets the library.
-const MEND: &str = "run `make runtime` in Highwater's source directory, or name the library with --onnxruntime or ORT_DYLIB_PATH";
+const MEND: &str = "run `make runtime` in Highwater's source directory; elsewhere put its .runtime/libonnxruntime* beside the program, or name the \
+                    library with --onnxruntime or ORT_DYLIB_PATH";
 
 static LOADED: Mutex<Option<(PathBuf, Environment)>> = Mutex::new(None);
 
@@ -70,7 +71,8 @@ fn find(named: Option<&Path>, gpu: bool) -> Result<PathBuf, ModelError> {
     let executable = env::current_exe().ok().and_then(|p| Some(p.canonicalize().ok()?.parent()?.to_owned()));
     let here = env::current_dir().ok();
     let cache = super::cache_directory();
-    let upwards = [here.as_deref(), executable.as_deref()].into_iter().flatten().flat_map(Path::ancestors).map(|d| d.join(".runtime"));
+    // the program's own first: in a directory above this one somebody else may have put a library
+    let upwards = [executable.as_deref(), here.as_deref()].into_iter().flatten().flat_map(Path::ancestors).map(|d| d.join(".runtime"));
     let places = executable.iter().cloned().chain(upwards).chain(cache.map(|c| c.join("runtime")));
     for place in places {
         let gpu_place = gpu.then(|| place.join("gpu"));

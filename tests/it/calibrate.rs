@@ -170,6 +170,23 @@ fn kinds_are_fitted_named_and_watched_for() {
 }
 
 #[test]
+fn a_simulation_goes_by_the_settings_of_the_service() {
+    let folder = tempfile::tempdir().unwrap();
+    let answers = |p: f64| (0..100).map(|_| format!("{{\"tokens\":100,\"p_value\":{p}}}\n")).collect::<String>();
+    let human = file(folder.path(), "human.jsonl", &answers(0.6));
+    let machine = file(folder.path(), "machine.jsonl", &answers(0.001));
+    let settings = file(folder.path(), "highwater.toml", "arl = 2000\nbase-share = 0.1\n");
+    let [human, machine, settings] = [&human, &machine, &settings].map(|path| path.to_str().unwrap());
+    let json = folder.path().join("found.json");
+    let out = json.to_str().unwrap();
+    let args = ["simulate", "-q", "--config", settings, "--human", human, "--machine", machine, "--runs", "2", "--json", out];
+    let run = ran(&mut highwater(&args));
+    assert!(run.code == Some(0) && run.out.contains("promised 2000"), "{} {}", run.out, run.err);
+    let told: Value = serde_json::from_str(&fs::read_to_string(json).unwrap()).unwrap();
+    assert_eq!((&told["settings"]["arl"], &told["settings"]["base_share"]), (&json!(2000.), &json!(0.1)));
+}
+
+#[test]
 fn human_texts_alone_make_a_profile() {
     let folder = tempfile::tempdir().unwrap();
     let data = file(folder.path(), "forum.jsonl", &rows(100));

@@ -276,7 +276,7 @@ fn serve_says_what_it_had_no_time_to_answer() {
     assert_eq!((run.code, run.out.as_str()), (Some(2), ""), "{}", run.err);
     assert!(run.err.contains("error: the time of --drain was over before everything"), "{}", run.err);
     let never = ran(&mut highwater(&["serve", "--drain", "0"]));
-    assert!(never.code == Some(2) && never.err.contains("--drain"), "{}", never.err);
+    assert!(never.code == Some(1) && never.err.contains("--drain"), "{}", never.err);
 }
 
 #[test]

@@ -49,12 +49,16 @@ pub(super) fn facts(a: &Assessment, invalid_utf8: u32) -> Vec<Fact> {
     facts
 }
 
-/// One or two sentences that a moderator can act on.
+/// A p-value is not the chance to be wrong.
+const MOSTLY: &str = " Where few posts are by machines, most of those flagged are by people.";
+
+/// A few sentences that a moderator can act on.
 pub(super) fn verdict(a: &Assessment, fpr: f64) -> String {
     let people = a.p_value.map_or_else(String::new, |p| format!(" Of 1000 texts by people, about {} score as high.", per_thousand(p)));
     let judged = match (a.verdict, a.abstain_reason) {
-        (Verdict::Machine, _) => format!("Probably written by a machine (flagged at a false-positive rate of {fpr}).{people}"),
-        (Verdict::Human, _) => format!("Probably written by a person: machine texts seldom score this low.{people}"),
+        (Verdict::Machine, _) => format!("Scores like a machine's text (flagged at a false-positive rate of {fpr}).{people}{MOSTLY}"),
+        (Verdict::Human, _) if a.machine_probability.is_none() => format!("Scores like most texts by people.{people}"),
+        (Verdict::Human, _) => format!("Scores like a person's text: those by machines seldom score this low.{people}"),
         (Verdict::Abstain, reason) => format!("Cannot tell: {}.{people}", reason.map_or("no reason was given", why)),
     };
     let note = if a.flagged && a.verdict == Verdict::Abstain { " It is flagged all the same, as its score is that rare." } else { "" };
@@ -123,10 +127,13 @@ mod tests {
         let machine = Assessment { verdict: Verdict::Machine, abstain_reason: None, flagged: true, p_value: Some(0.0031), ..long };
         assert_eq!(
             verdict(&machine, 0.01),
-            "Probably written by a machine (flagged at a false-positive rate of 0.01). Of 1000 texts by people, about 3 score as high."
+            "Scores like a machine's text (flagged at a false-positive rate of 0.01). Of 1000 texts by people, about 3 score as high. Where few \
+             posts are by machines, most of those flagged are by people."
         );
         let human = Assessment { verdict: Verdict::Human, flagged: false, p_value: Some(0.5), ..machine };
-        assert!(verdict(&human, 0.01).starts_with("Probably written by a person"));
+        assert!(verdict(&human, 0.01).starts_with("Scores like a person's text: those by machines seldom"));
+        let alone = Assessment { machine_probability: None, ..human.clone() };
+        assert!(verdict(&alone, 0.01).starts_with("Scores like most texts by people."), "no machine text was ever compared with");
         let rare = Assessment { verdict: Verdict::Abstain, abstain_reason: Some(AbstainReason::TooShort), flagged: true, ..human };
         assert!(verdict(&rare, 0.01).ends_with("It is flagged all the same, as its score is that rare."));
     }

@@ -12,7 +12,7 @@ use super::{
     evaluate::write,
     join,
     progress::Bar,
-    settings::{Setup, layers},
+    settings::{Setup, Watching, layers},
 };
 use crate::{
     batch::Watch,
@@ -61,12 +61,12 @@ pub(super) struct Simulate {
     /// The same seed draws the same streams
     #[arg(long, default_value_t = 1, value_name = "N", env = "HIGHWATER_SEED", hide_env = true)]
     seed: u64,
-    /// Documents between two false alarms, on average at least
-    #[arg(long, default_value_t = 10_000., value_name = "N", env = "HIGHWATER_ARL", hide_env = true)]
-    arl: f64,
-    /// Share of machine texts that is tolerated
-    #[arg(long, default_value_t = 0., value_name = "SHARE", env = "HIGHWATER_BASE_SHARE", hide_env = true)]
-    base_share: f64,
+    /// Documents between two false alarms, on average at least [default: 10000]
+    #[arg(long, value_name = "N", env = "HIGHWATER_ARL", hide_env = true)]
+    arl: Option<String>,
+    /// Share of machine texts that is tolerated [default: 0]
+    #[arg(long, value_name = "SHARE", env = "HIGHWATER_BASE_SHARE", hide_env = true)]
+    base_share: Option<String>,
     /// Write the numbers as JSON
     #[arg(long, value_name = "FILE", env = "HIGHWATER_JSON", hide_env = true, value_hint = ValueHint::FilePath)]
     json: Option<PathBuf>,
@@ -77,7 +77,7 @@ pub(super) struct Simulate {
 
 pub(super) fn run(args: &Simulate, common: &Common, matches: &ArgMatches) -> anyhow::Result<Outcome> {
     let mut merge = layers(matches, common)?;
-    let setup = Setup::take(&mut merge);
+    let (setup, watching) = (Setup::take(&mut merge), Watching::take(&mut merge));
     merge.finish()?;
     if args.onset >= args.length {
         return Err(Refused(format!("--onset {} leaves no flood in a stream of --length {}", args.onset, args.length)).into());
@@ -88,7 +88,7 @@ pub(super) fn run(args: &Simulate, common: &Common, matches: &ArgMatches) -> any
     let mut detector = join::detector(&setup)?;
     let calibration = detector.calibration().clone();
     let reference = Reference::new(calibration.bin_rates(&LEVELS)).map_err(|error| refused(&error))?;
-    let settings = Settings { arl: args.arl, base_share: args.base_share, max_keys: 16, dedup_window: 0, ..Settings::default() };
+    let settings = Settings { max_keys: 16, dedup_window: 0, seed: 0, ..watching.settings };
     let plan = streams::Plan {
         settings,
         reference,

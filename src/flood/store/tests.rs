@@ -75,6 +75,47 @@ fn everything_comes_back_and_goes_on_as_if_nothing_had_happened() {
     assert_eq!(opened.monitor.counters(), whole.monitor.counters());
 }
 
+/// Rows of the window go as a whole, so the first that is left begins with entries that no longer count.
+#[test]
+fn the_newest_ids_count_once_after_any_number_of_restarts() {
+    let (_folder, path) = folder();
+    let mut sent = 0;
+    for sizes in [[vec![10; 15], vec![1; 5]].concat(), vec![1; 12], vec![1; 5]] {
+        let mut opened = open(&path).unwrap();
+        for size in sizes {
+            let documents: Vec<Document> = (sent..sent + size).map(|i| document(HUMAN, "a", i)).collect();
+            batch(&mut opened, &documents, 0).unwrap();
+            sent += size;
+        }
+    }
+    let mut opened = open(&path).unwrap();
+    let again: Vec<Document> = (sent - settings().dedup_window..sent).map(|i| document(HUMAN, "a", i)).collect();
+    batch(&mut opened, &again, 0).unwrap();
+    assert_eq!(opened.monitor.status(&stored_key("a").unwrap()).unwrap().documents, sent as u64);
+}
+
+#[test]
+fn a_file_that_was_moved_away_is_not_begun_anew() {
+    let (folder, path) = folder();
+    let mut opened = open(&path).unwrap();
+    batch(&mut opened, &[document(HUMAN, "a", 1)], 1).unwrap();
+    let aside = folder.path().join("aside");
+    // as after a write that failed
+    opened.store.database = None;
+    std::fs::rename(&path, &aside).unwrap();
+    for make in [false, true] {
+        if make {
+            File::create(&path).unwrap();
+        }
+        let error = batch(&mut opened, &[document(HUMAN, "a", 2)], 2).unwrap_err();
+        assert!(matches!(error, StoreError::Failed { .. }) && path.exists() == make, "{error}");
+    }
+    std::fs::rename(&aside, &path).unwrap();
+    batch(&mut opened, &[document(HUMAN, "a", 3)], 3).unwrap();
+    drop(opened);
+    assert_eq!(open(&path).unwrap().rows, 3);
+}
+
 #[test]
 fn the_window_against_repetition_is_kept_no_longer_than_it_counts() {
     let (_folder, path) = folder();

@@ -104,6 +104,21 @@ fn a_flood_is_raised_once_and_cleared_when_it_ends() {
     assert_eq!((monitor.counters().flooded, monitor.floods(0.05, 9).len()), (0, 0));
 }
 
+/// Streams with much evidence are the ones that are kept: how many there were decides what is rare among them.
+#[test]
+fn forgotten_streams_count_among_those_that_are_compared() {
+    let mut monitor = monitor(Settings { max_keys: 16, dedup_window: 0, ..Settings::default() });
+    let mut send = |name: &str, p: f64| {
+        monitor.observe(&document(&[name], None), &assessment(100, Some(p)), at(0));
+        monitor.floods(0.05, 9).len()
+    };
+    assert_eq!((0..15).map(|i| send(&format!("k{i}"), 0.6)).last(), Some(0));
+    let sent = (1..100).find(|_| send("forum", 0.001) == 1);
+    assert!(sent.is_some(), "a flood among sixteen streams");
+    assert_eq!((0..10_000).map(|i| send(&format!("author {i}"), 0.6)).last(), Some(0), "and among ten thousand nothing unheard of");
+    assert!(monitor.status(&key("forum")).is_some_and(|forum| forum.log_e > 5.), "it is not forgotten");
+}
+
 /// Where documents are read from a file, when they were read says nothing of how often they were posted.
 /// A text with these p-values by the kinds' scores, and one of the pooled score that says nothing.
 fn of_kinds(p: [f64; 3]) -> Assessment {

@@ -3,8 +3,10 @@
 use super::*;
 use proptest::prelude::*;
 
-fn saved_of(changes: Changes) -> Saved<Vec<(StreamKey, Vec<u8>)>, Vec<u64>> {
-    Saved { monitor: changes.monitor, keys: changes.keys, seen: changes.seen }
+type Keys = Vec<(StreamKey, Vec<u8>)>;
+
+fn saved_of(changes: Changes) -> Saved<Keys, Vec<(u64, u64)>> {
+    Saved { monitor: changes.monitor, keys: changes.keys, seen: (changes.seen_from..).zip(changes.seen).collect() }
 }
 
 fn durable() -> Settings {

@@ -48,7 +48,8 @@ function seldom(p) {
 
 function words(a) {
   const p = a.p_value === null || a.p_value === undefined ? "" : ` (${seldom(a.p_value)})`;
-  if (a.verdict === "machine") return ["Looks machine-made", `People seldom write this predictably${p}. It is strong evidence, not proof.`];
+  if (a.verdict === "machine") return ["Looks machine-made", `People seldom write like this${p}. That is evidence, not proof: where few posts are by machines, most of those flagged are by people.`];
+  if (a.verdict === "human" && a.machine_probability === null) return ["Reads like a person", `Most texts by people score like this${p}.`];
   if (a.verdict === "human") return ["Reads like a person", `Machine texts seldom score this low${p}.`];
   return ["Cannot tell", REASONS[a.abstain_reason] || `No verdict is given: ${a.abstain_reason}.`];
 }
