@@ -35,6 +35,7 @@ mod thrift;
 pub use compression::Compression;
 pub use documents::{Documents, Read, documents};
 pub use error::{BatchError, RowError};
+pub(crate) use output::same_file;
 pub use reader::read_all;
 
 /// What to read, how, and where the answers go.

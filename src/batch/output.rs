@@ -233,11 +233,15 @@ pub(super) fn open(job: &Job, plan: &Plan, detector: &Detector, companion: &mut 
     Ok(Out { name, encoder: Some(encoder), part: Some(part), resumed })
 }
 
-/// Whether the output is one of the inputs, under whatever name.
+/// Whether the output is one of the inputs.
 fn is_input(target: &Path, plan: &Plan) -> bool {
-    let real = |path: &Path| path.canonicalize().ok().filter(|p| p.is_file());
-    let Some(target) = real(target) else { return false };
-    plan.sources.iter().any(|s| matches!(&s.input, Input::Path(path) if real(path).as_ref() == Some(&target)))
+    plan.sources.iter().any(|s| matches!(&s.input, Input::Path(path) if same_file(path, target)))
+}
+
+/// Whether both are one file that is there, under whatever names.
+pub(crate) fn same_file(one: &Path, other: &Path) -> bool {
+    let real = |path: &Path| path.canonicalize().ok().filter(|path| path.is_file());
+    real(one).is_some_and(|one| real(other) == Some(one))
 }
 
 /// Opens and locks the part file, at the place where writing goes on.

@@ -13,7 +13,7 @@ use super::{
     settings::{Setup, layers},
 };
 use crate::{
-    batch::{Progress, Watch},
+    batch::{Progress, Watch, same_file},
     calibration::Sample,
     detector::Detector,
     stats::MOST_KINDS,
@@ -140,10 +140,8 @@ pub(super) fn unwritable(path: &Path, taken: &[&Path]) -> Option<String> {
     if !folder.is_dir() || path.is_dir() {
         return Some(format!("cannot write {}: its folder is not there, or it is a folder itself", path.display()));
     }
-    let real = |path: &Path| path.canonicalize().ok().filter(|path| path.is_file());
-    let same = |other: &&&Path| **other == path || real(other).is_some_and(|other| real(path) == Some(other));
-    let other = taken.iter().find(same)?;
-    Some(format!("{} is also {}, which would be lost; name another file", path.display(), other.display()))
+    let is_taken = taken.iter().any(|other| *other == path || same_file(other, path));
+    is_taken.then(|| format!("{} is read or written by this run already and would be lost; name another file", path.display()))
 }
 
 pub(super) fn refuse(faults: &[String]) -> Result<(), Refused> {

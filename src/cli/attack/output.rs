@@ -1,7 +1,7 @@
 //! Where rows go: standard output, or a file that is written as `FILE.part` and renamed when it is whole.
 //! Must not overwrite a file unasked, and never one that is read.
 
-use crate::cli::Refused;
+use crate::{batch::same_file, cli::Refused};
 use anyhow::Context;
 use serde_json::Value;
 use std::{
@@ -22,8 +22,7 @@ impl Sink {
     pub(super) fn open(path: Option<&Path>, inputs: &[PathBuf], force: bool) -> anyhow::Result<Self> {
         let Some(path) = path else { return Ok(Self { out: Box::new(BufWriter::new(io::stdout())), file: None }) };
         let told = path.display();
-        let same = |input: &PathBuf| fs::canonicalize(input).ok().is_some_and(|input| fs::canonicalize(path).ok() == Some(input));
-        if inputs.iter().any(same) {
+        if inputs.iter().any(|input| same_file(input, path)) {
             return Err(Refused(format!("{told} is read and cannot be written at the same time; name another output")).into());
         }
         if path.is_dir() {
