@@ -159,7 +159,7 @@ impl Along {
     /// The streams that the summary may show: all, or where there are too many, those that had an alarm.
     fn streams(&self) -> Vec<StreamStatus> {
         if self.monitor.counters().keys <= MOST_SORTED {
-            return self.monitor.streams(None, MOST_SORTED as usize);
+            return self.monitor.streams(None, None, MOST_SORTED as usize);
         }
         let keys: BTreeSet<&StreamKey> = self.alarms.iter().map(|alarm| &alarm.key).collect();
         keys.into_iter().filter_map(|key| self.monitor.status(key)).collect()

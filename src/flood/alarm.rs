@@ -56,7 +56,7 @@ pub enum AlarmKind {
     BroadRise,
 }
 
-/// How much of a stream is machine text, as point estimates.
+/// How much of a stream is machine text, as point estimates by the score that found the flood.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct Severity {
     /// Machine documents per minute; `None` where documents have no times, or all the same.

@@ -57,6 +57,11 @@ impl Place {
         self.cells[0].into()
     }
 
+    /// The cell by each score, in the order of the views; `None` where it gave no p-value.
+    pub(super) fn cells(self) -> impl Iterator<Item = Option<usize>> {
+        self.cells.into_iter().map(|cell| (cell != NOWHERE).then(|| cell.into()))
+    }
+
     /// Whether p is at most 0.05 by the score of this view.
     pub(super) fn is_low(self, view: u8) -> bool {
         usize::from(self.cells[usize::from(view)]) < LEVELS.partition_point(|&level| level <= 0.05)
@@ -101,42 +106,47 @@ struct View {
     back: Vec<[f64; CELLS]>,
     /// The places of its bets.
     bets: Range<usize>,
+    /// Bounds of the rates by its score: all of a bin hold together with the confidence of the settings.
+    bounds: Vec<Bounds>,
 }
 
 /// Everything that follows from the settings and the reference.
 #[derive(Debug)]
 pub(super) struct Bets {
     reference: Reference,
-    /// Bounds of the rates by the pooled score: all of a bin hold together with the confidence of the settings.
-    pub(super) bounds: Vec<Bounds>,
-    /// Bounds for share intervals: the four that an interval takes fail together with probability at most alpha / 2.
+    /// Bounds by the pooled score for share intervals: the four that an interval takes fail together with probability at most alpha / 2.
     pub(super) share_bounds: Vec<Bounds>,
     views: Vec<View>,
     /// Weights of the bets on large shares, with the sum 1.
     fast: Factors,
+    /// Where rates are promised over all lengths together: the cell of a p-value of 1, for texts of a length at which a kind has none.
+    instead: Option<usize>,
 }
 
 impl Bets {
     pub(super) fn new(settings: &Settings, reference: Reference) -> Self {
         let views = reference.views();
-        let bounds_at = |view, each| reference.bins().iter().map(|bin| Bounds::of(bin, view, each)).collect::<Vec<_>>();
+        let bounds_of = |bins: &[BinRates], view, each| bins.iter().map(|bin| Bounds::of(bin, view, each)).collect::<Vec<_>>();
+        let staked = reference.staked();
         // half of the error for human rates, half for machine rates
         let each = 1. - error(settings, views, Direction::Reference) / (2 * LEVELS.len()) as f64;
         let view = |view: usize| {
-            let (bounds, bets) = (bounds_at(view, each), places(views, view));
-            let bins = || reference.bins().iter().zip(&bounds).map(|(bin, b)| (bin, b, detected(bin, view).texts > 0));
+            let stakes = bounds_of(&staked, view, each);
+            let bins = || staked.iter().zip(&stakes).map(|(bin, b)| (bin, b, detected(bin, view).texts > 0));
             let bet = |(bin, b, known): (&BinRates, &Bounds, bool)| {
                 // a kind that has hardly any texts of this length: its score was made from others
                 if view > 0 && !known { [[1.; BETS]; CELLS] } else { forward((bin, b), settings, (views, view)) }
             };
-            View { forward: bins().map(bet).collect(), back: bins().map(|(_, b, known)| back(b, known, settings)).collect(), bets }
+            let (forward, back) = (bins().map(bet).collect(), bins().map(|(_, b, known)| back(b, known, settings)).collect());
+            View { forward, back, bets: places(views, view), bounds: bounds_of(reference.bins(), view, each) }
         };
-        let (bounds, share_bounds) = (bounds_at(0, each), bounds_at(0, 1. - settings.alpha / 8.));
+        let share_bounds = bounds_of(reference.bins(), 0, 1. - settings.alpha / 8.);
         let aims: Vec<Aim> = (0..views).flat_map(|view| aims(views, view)).collect();
         let is_fast = |bet: &usize| aims[*bet].share >= FAST && aims[*bet].direction != Direction::Weak;
         let weight = 1. / (0..BETS).filter(is_fast).count() as f32;
         let fast = std::array::from_fn(|bet| if is_fast(&bet) { weight } else { 0. });
-        Self { views: (0..views).map(view).collect(), reference, bounds, share_bounds, fast }
+        let instead = reference.is_few_shot().then_some(CELLS - 1);
+        Self { views: (0..views).map(view).collect(), reference, share_bounds, fast, instead }
     }
 
     pub(super) fn reference(&self) -> &Reference {
@@ -156,12 +166,17 @@ impl Bets {
 
     pub(super) fn forward(&self, place: Place) -> Factors {
         let mut all = self.views[0].forward[place.bin][place.cell()];
-        for (view, &cell) in self.views.iter().zip(&place.cells).skip(1) {
-            if let Some(factors) = view.forward[place.bin].get(usize::from(cell)) {
-                all.iter_mut().zip(factors).for_each(|(all, factor)| *all *= factor);
+        for (view, cell) in self.views.iter().zip(place.cells()).skip(1) {
+            if let Some(cell) = cell.or(self.instead) {
+                all.iter_mut().zip(&view.forward[place.bin][cell]).for_each(|(all, factor)| *all *= factor);
             }
         }
         all
+    }
+
+    /// Bounds of the rates by the score of this view, by bin.
+    pub(super) fn bounds(&self, view: u8) -> &[Bounds] {
+        &self.views[usize::from(view)].bounds
     }
 
     /// The factors that the e-process goes by.

@@ -13,13 +13,19 @@ use super::{
 use crate::text::StreamKey;
 
 /// First byte of both; a change of either layout, of the bets or of their order takes a new one.
-const VERSION: u8 = 4;
+const VERSION: u8 = 5;
 
 /// Why saved state cannot be used.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
 pub enum RestoreError {
-    /// Not written by this version, or damaged.
-    #[error("the saved state of {what} is damaged or of another version: {fault}; start with a new state file")]
+    /// Not written by this version.
+    #[error("the saved state is of version {found}, this program writes {VERSION}; start with a new state file")]
+    Version {
+        /// Its version.
+        found: u8,
+    },
+    /// Damaged.
+    #[error("the saved state of {what} is damaged: {fault}; start with a new state file")]
     Bytes {
         /// Which part.
         what: String,
@@ -64,6 +70,9 @@ impl MonitorBytes {
 
     pub(super) fn parse(bytes: &[u8]) -> Result<Self, RestoreError> {
         let mut reader = Reader { rest: bytes };
+        if let Some(&found) = bytes.first().filter(|found| **found != VERSION) {
+            return Err(RestoreError::Version { found });
+        }
         let parsed = (|| {
             reader.version()?;
             let [fingerprint, seed, sequence, seen_first] = reader.many(u64::from_le_bytes)?;

@@ -47,9 +47,9 @@ fn cells(levels: &PerLevel) -> [f64; WINDOW_CELLS] {
     std::array::from_fn(|_| cells.next().unwrap_or(0.))
 }
 
-/// Maximum-likelihood share of a window.
-pub(super) fn window_estimate(window: &Window, bets: &Bets) -> f64 {
-    estimate(window, &averaged(&bets.bounds, &window.bins))
+/// Maximum-likelihood share of a window of p-values by the score of this view.
+pub(super) fn window_estimate(window: &Window, bets: &Bets, view: u8) -> f64 {
+    estimate(window, &averaged(bets.bounds(view), &window.bins))
 }
 
 /// Whether the p-values are not uniform in a way that no flood explains.
@@ -61,7 +61,7 @@ pub(super) fn window_estimate(window: &Window, bets: &Bets) -> f64 {
 /// An excess of *small* p-values cannot be told from a flood by p-values alone; only for a stream that the operator trusts is any
 /// departure a mismatch.
 pub(super) fn mismatch(window: &Window, bets: &Bets, trusted: bool) -> bool {
-    let bounds = averaged(&bets.bounds, &window.bins);
+    let bounds = averaged(bets.bounds(0), &window.bins);
     if trusted { departs(window, &bounds) } else { rises(window, &bounds) }
 }
 

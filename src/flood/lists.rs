@@ -1,7 +1,7 @@
 //! What is asked of all streams at once, and what is handed out for keeping.
 
 use super::{
-    Alarm, Monitor, StreamStatus,
+    Alarm, Monitor, State, StreamStatus,
     encode::{self, MonitorBytes, RestoreError},
     monitor::WHOLE,
     reference::Reference,
@@ -62,10 +62,11 @@ pub struct Counters {
 }
 
 impl Monitor {
-    /// At most `limit` streams in the order of their keys, from the one after `after`; the whole stream is among them.
-    pub fn streams(&self, after: Option<&StreamKey>, limit: usize) -> Vec<StreamStatus> {
+    /// At most `limit` streams in the order of their keys, from the one after `after`; the whole stream is among them. With `state`, those in it.
+    pub fn streams(&self, state: Option<State>, after: Option<&StreamKey>, limit: usize) -> Vec<StreamStatus> {
         let mut first: BinaryHeap<&StreamKey> = BinaryHeap::new();
-        for stream in self.table.iter().filter(|stream| after.is_none_or(|after| stream.name > *after)) {
+        let wanted = |stream: &Stream| after.is_none_or(|after| stream.name > *after) && state.is_none_or(|state| stream.state() == state);
+        for stream in self.table.iter().filter(|stream| wanted(stream)) {
             if first.len() < limit {
                 first.push(&stream.name);
             } else if first.peek().is_some_and(|last| stream.name < **last) {

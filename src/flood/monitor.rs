@@ -1,7 +1,7 @@
 //! The monitor: the one owner of all streams' states.
 
 use super::{
-    Alarm, AlarmEvent, AlarmKind, Counters, Rate, Reference, Settings, SettingsError, Severity, State, StreamStatus,
+    Alarm, AlarmEvent, AlarmKind, Counters, Rate, Reference, Settings, SettingsError, Severity, StreamStatus,
     bets::{Bets, Place},
     dedup, judge,
     sameness::{Background, Sight, Watch},
@@ -232,7 +232,7 @@ impl Monitor {
             self.table.get_mut(slot).flags.watched = true;
         }
         if let Some(watch) = self.watches.get_mut(&slot) {
-            watch.window.add(place);
+            watch.count(place);
             if place.is_low(view) {
                 watch.suspect(arrival.sight, &self.background);
             }
@@ -275,7 +275,11 @@ impl Monitor {
         let stream = self.table.get(slot);
         let watch = self.watches.get(&slot);
         let machine_per_minute = |share: f64| (stream.gap_lately > 0.).then(|| share * per_minute(stream.gap_lately));
-        let share = judge::window_estimate(watch.map_or(&stream.older, |watch| &watch.window), &self.bets);
+        let view = stream.view(&self.bets);
+        let share = match watch {
+            Some(watch) => judge::window_estimate(watch.window(view), &self.bets, view),
+            None => judge::window_estimate(&stream.older, &self.bets, 0),
+        };
         self.sequence += 1;
         self.alarms.push(Alarm {
             sequence: self.sequence,
@@ -284,7 +288,7 @@ impl Monitor {
             at: timestamp(at),
             since: timestamp(since),
             kind: watch.map_or(AlarmKind::BroadRise, |watch| watch.kind(&self.background)),
-            found_by: usize::from(stream.view(&self.bets)).checked_sub(1).and_then(|kind| self.bets.reference().kinds().nth(kind).cloned()),
+            found_by: usize::from(view).checked_sub(1).and_then(|kind| self.bets.reference().kinds().nth(kind).cloned()),
             severity: Severity { machine_per_minute: machine_per_minute(share), share },
             documents: stream.documents,
             log_sr,
@@ -310,7 +314,7 @@ impl Monitor {
         let detector = if stream.flags.flood { f64::from(stream.back) } else { stream.log_sr() };
         StreamStatus {
             key: stream.name.clone(),
-            state: if stream.flags.flood { State::Flood } else { State::Quiet },
+            state: stream.state(),
             log_e: stream.log_e(),
             documents: stream.documents,
             share: judge::share(&stream.older, &self.bets, self.settings.alpha),

@@ -1,6 +1,7 @@
 //! What the monitor knows of the calibration: plain numbers per length bin, and the bounds that follow from them.
 
 use crate::stats::{self, BinRates, Detected, MOST_KINDS};
+use std::collections::BTreeMap;
 
 /// Levels q of p-values, by which bets tell them apart.
 pub const LEVELS: [f64; 7] = [0.004, 0.01, 0.025, 0.05, 0.1, 0.2, 0.5];
@@ -81,6 +82,31 @@ impl Reference {
     /// The bins, shortest first.
     pub fn bins(&self) -> &[BinRates] {
         &self.bins
+    }
+
+    /// Whether the rates of people's small p-values are promised over the community's mix of lengths alone, and not at each length.
+    pub(super) fn is_few_shot(&self) -> bool {
+        self.bins.iter().any(|bin| bin.few_shot)
+    }
+
+    /// The bins as bets take them: in a few-shot profile all have the machine texts of all, since what is staked must not depend on a length
+    /// at which nothing is promised.
+    pub(super) fn staked(&self) -> Vec<BinRates> {
+        let mut bins = self.bins.clone();
+        if self.is_few_shot() {
+            let pooled = |view| {
+                let all = self.bins.iter().map(|bin| detected(bin, view));
+                all.fold(Detected { texts: 0, at: vec![0; LEVELS.len()] }, |sum, found| Detected {
+                    texts: sum.texts + found.texts,
+                    at: sum.at.iter().zip(&found.at).map(|(a, b)| a + b).collect(),
+                })
+            };
+            let kinds: BTreeMap<String, Detected> = self.kinds().cloned().zip((1..).map(pooled)).collect();
+            for bin in &mut bins {
+                (bin.machine, bin.kinds) = (pooled(0), kinds.clone());
+            }
+        }
+        bins
     }
 
     /// Scores that p-values come from: the one that gives the verdict, and that of each kind.

@@ -2,7 +2,12 @@
 //!
 //! Evidence beside the score, never instead of it: people repeat themselves too, and that raises no alarm.
 
-use super::{AlarmKind, Monitor, stream::Window, table::hash64};
+use super::{
+    AlarmKind, Monitor,
+    bets::{Place, VIEWS},
+    stream::Window,
+    table::hash64,
+};
 use std::collections::VecDeque;
 
 /// Bins of a sketch.
@@ -169,8 +174,8 @@ pub(super) struct Sight<'a> {
 pub(super) struct Watch {
     /// When it began, microseconds since 1970.
     pub(super) since: i64,
-    /// The p-values since then.
-    pub(super) window: Window,
+    /// The p-values since then, by each score.
+    windows: [Window; VIEWS],
     suspects: VecDeque<Suspect>,
     /// Suspicious documents so far.
     count: u64,
@@ -180,7 +185,21 @@ pub(super) struct Watch {
 
 impl Watch {
     pub(super) fn new(since: i64) -> Self {
-        Self { since, window: Window::default(), suspects: VecDeque::new(), count: 0, latest: None }
+        Self { since, windows: Default::default(), suspects: VecDeque::new(), count: 0, latest: None }
+    }
+
+    /// Counts a document's p-values.
+    pub(super) fn count(&mut self, place: Place) {
+        for (window, cell) in self.windows.iter_mut().zip(place.cells()) {
+            if let Some(cell) = cell {
+                window.add(place.bin, cell);
+            }
+        }
+    }
+
+    /// The p-values by the score of this view since the watch began.
+    pub(super) fn window(&self, view: u8) -> &Window {
+        &self.windows[usize::from(view)]
     }
 
     /// Remembers a document with a small p-value.

@@ -395,6 +395,10 @@ impl Store {
                 let difference = "it was made with another calibration or base share (--base-share)".to_owned();
                 StoreError::Other { path: self.path.clone(), difference }
             }
+            RestoreError::Version { .. } => {
+                let difference = "another version of this program wrote it, which bets in another way".to_owned();
+                StoreError::Other { path: self.path.clone(), difference }
+            }
             error => self.damaged(error),
         })?;
         let alarms = alarms(&txn).map_err(read)?;

@@ -4,6 +4,7 @@
 //! an update costs two operations. What would pass [`MOST`] stays there, which only makes evidence smaller.
 
 use super::{
+    State,
     bets::{BETS, Bets, Factors, KEPT, Kept, Place},
     reference::{MAX_BINS, WINDOW_CELLS, window_cell},
 };
@@ -37,10 +38,15 @@ impl Window {
         self.cells.iter().map(|&c| u32::from(c)).sum()
     }
 
-    pub(super) fn add(&mut self, place: Place) {
-        // Twice WINDOW fits; a watch counts on without an end.
-        let (cell, bin) = (&mut self.cells[window_cell(place.cell())], &mut self.bins[place.bin]);
-        (*cell, *bin) = (cell.saturating_add(1), bin.saturating_add(1));
+    /// Counts a p-value of this cell in this length bin. A stream begins a new window at twice [`WINDOW`]; a watch counts on without an end,
+    /// and where a number is full, all are halved.
+    pub(super) fn add(&mut self, bin: usize, cell: usize) {
+        let cell = window_cell(cell);
+        if self.bins[bin] == u16::MAX || self.cells[cell] == u16::MAX {
+            self.cells.iter_mut().chain(&mut self.bins).for_each(|n| *n /= 2);
+        }
+        self.bins[bin] += 1;
+        self.cells[cell] += 1;
     }
 }
 
@@ -192,9 +198,9 @@ impl Stream {
             self.flags.mismatch = false;
         }
         if self.older.len() >= WINDOW {
-            self.younger.add(place);
+            self.younger.add(place.bin, place.cell());
         }
-        self.older.add(place);
+        self.older.add(place.bin, place.cell());
     }
 
     /// Goes into a flood: the detector begins again at 0 (`stats::e_sr`), and shares are counted anew.
@@ -219,6 +225,10 @@ impl Stream {
         self.back = f32::NEG_INFINITY;
         (self.older, self.younger) = (Window::default(), Window::default());
         self.flags.mismatch = false;
+    }
+
+    pub(super) fn state(&self) -> State {
+        if self.flags.flood { State::Flood } else { State::Quiet }
     }
 
     /// Logarithm of the mixture of the e-SR values; minus infinity before the first p-value.

@@ -105,8 +105,6 @@ fn average_run_length_is_at_least_what_is_promised() {
     assert!(mean >= a, "mean time to alarm {mean}, promised {a}");
 }
 
-/// No independence is needed: here a hit makes the next one certain, and the one after it impossible for long enough that the mean given
-/// the past never exceeds the bound on average over what the past can be.
 #[test]
 fn a_bet_that_learns_gains_on_the_alternative_and_not_on_the_null() {
     let mut random = Random(13);

@@ -26,8 +26,8 @@ use std::{
 
 /// See how the flood alarm works on your own texts
 ///
-/// Draws many streams from the texts of the files: people's posts alone, and people's posts into which a flood of machine posts comes at a
-/// known place. Tells how often there was a false alarm, how many documents it takes on average until one, and after how many
+/// Draws posts from the texts of the files again and again: one long stream by people alone, and many streams into which a flood of machine
+/// posts comes at a known place. Tells how often there was a false alarm, how many documents it takes on average until one, and after how many
 /// documents a flood is found. This is how --arl and --base-share of `serve` are chosen. The files hold JSONL rows with a `text`, or the
 /// answers of `highwater score`, which need not be scored again. Where rows have a `label`, --human and --machine take their own.
 #[derive(Debug, Args)]
@@ -54,7 +54,7 @@ pub(super) struct Simulate {
     #[arg(long, default_value_t = 2000, value_parser = clap::value_parser!(u32).range(1..=1_000_000), value_name = "N")]
     #[arg(env = "HIGHWATER_LENGTH", hide_env = true)]
     length: u32,
-    /// Streams of each kind
+    /// Streams with a flood; the one by people alone is as long as all of them
     #[arg(long, default_value_t = 200, value_parser = clap::value_parser!(u32).range(1..=100_000), value_name = "N")]
     #[arg(env = "HIGHWATER_RUNS", hide_env = true)]
     runs: u32,
@@ -107,7 +107,7 @@ pub(super) fn run(args: &Simulate, common: &Common, matches: &ArgMatches) -> any
     if bar.cancelled() {
         return Ok(Outcome::Stopped);
     }
-    let found = plan.run(&human, &machine).map_err(|error| refused(&error))?;
+    let Some(found) = plan.run(&human, &machine, &|| bar.stopped()).map_err(|error| refused(&error))? else { return Ok(Outcome::Stopped) };
     let facts = tell::Facts { found: &found, plan: &plan, calibration: &calibration.name, human: human.len(), machine: machine.len() };
     if let Some(path) = &args.json {
         write(path, |out| Ok(serde_json::to_writer_pretty(out, &facts.json())?))?;

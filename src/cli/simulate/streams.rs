@@ -26,7 +26,7 @@ pub(super) struct Plan {
 /// What came of it.
 #[derive(Debug, Default, PartialEq)]
 pub(super) struct Found {
-    /// Documents of streams of people alone, and alarms in them; after an alarm a stream begins anew.
+    /// Documents of one long stream of people alone, and alarms in it; after each it begins anew.
     pub(super) quiet_documents: u64,
     pub(super) quiet_alarms: u64,
     /// Streams with a flood that had an alarm before it.
@@ -56,13 +56,28 @@ impl Plan {
         Monitor::new(self.settings.clone(), self.reference.clone())
     }
 
-    pub(super) fn run(&self, human: &[Assessment], machine: &[Assessment]) -> Result<Found, SettingsError> {
+    /// `None` once `stopped`.
+    pub(super) fn run(
+        &self,
+        human: &[Assessment],
+        machine: &[Assessment],
+        stopped: &dyn Fn() -> bool,
+    ) -> Result<Option<Found>, SettingsError> {
         let quiet_arl = Settings { arl: 1e15, ..self.settings.clone() };
         let (monitor, share_monitor) = (self.monitor()?, Monitor::new(quiet_arl, self.reference.clone())?);
+        let mut people = monitor.anew();
         let mut found = Found { quiet_documents: (self.runs * self.length) as u64, ..Found::default() };
         for run in 0..self.runs {
+            if stopped() {
+                return Ok(None);
+            }
             let mut random = Random(self.seed.wrapping_add((run as u64).wrapping_mul(0xD1B5_4A32_D192_ED03)));
-            found.quiet_alarms += self.quiet(&monitor, human, &mut random);
+            for t in 0..self.length {
+                if alarm(&mut people, drawn(human, &mut random), run * self.length + t) {
+                    found.quiet_alarms += 1;
+                    people = monitor.anew();
+                }
+            }
             let flooded = self.flooded((&monitor, &share_monitor), (human, machine), &mut random);
             found.early += usize::from(flooded.early);
             if !flooded.early {
@@ -76,19 +91,7 @@ impl Plan {
             }
         }
         found.delays.sort_by_key(|delay| delay.unwrap_or(usize::MAX));
-        Ok(found)
-    }
-
-    /// Alarms in a stream of people alone.
-    fn quiet(&self, fresh: &Monitor, human: &[Assessment], random: &mut Random) -> u64 {
-        let (mut monitor, mut alarms) = (fresh.anew(), 0);
-        for t in 0..self.length {
-            if alarm(&mut monitor, drawn(human, random), t) {
-                alarms += 1;
-                monitor = fresh.anew();
-            }
-        }
-        alarms
+        Ok(Some(found))
     }
 
     /// A stream with a flood, watched by two fresh monitors: one for alarms, and one that has none for the share.
@@ -125,8 +128,8 @@ impl Plan {
 }
 
 impl Found {
-    /// Documents between two alarms of people alone, with its 95% interval where runs between alarms are taken as exponential, which is
-    /// nearly so; no alarm gives a lower bound alone.
+    /// Documents between two alarms of people alone, with its 95% interval for these very texts, drawn again and again, where runs between alarms
+    /// are taken as exponential, which is nearly so; no alarm gives a lower bound alone.
     pub(super) fn run_length(&self) -> (Option<f64>, f64, Option<f64>) {
         let (alarms, documents) = (self.quiet_alarms, self.quiet_documents as f64);
         let (few, many) = poisson_bounds(alarms, 0.95);
@@ -181,22 +184,42 @@ mod tests {
     #[test]
     fn floods_are_found_and_the_same_seed_finds_the_same() {
         let (human, machine) = (rows(1.), rows(6.));
-        let found = plan(1.).run(&human, &machine).unwrap();
+        let found = plan(1.).run(&human, &machine, &|| false).unwrap().unwrap();
         assert_eq!((found.early, found.found(), found.covered_at_end), (0, 20, 20));
         assert!(found.delay(0.5).unwrap() <= 12 && found.delay(0.9) >= found.delay(0.5), "{:?}", found.delays);
         assert_eq!(found.run_length().0, None, "no alarm without a flood");
         assert!(found.run_length().1 > 2000., "{:?}", found.run_length());
         assert!(found.mean_estimate > 0.8, "{}", found.mean_estimate);
-        assert_eq!(found, plan(1.).run(&human, &machine).unwrap());
-        assert!(found != Plan { seed: 2, ..plan(1.) }.run(&human, &machine).unwrap());
-        let none = plan(1.).run(&human, &human).unwrap();
+        assert_eq!(found, plan(1.).run(&human, &machine, &|| false).unwrap().unwrap());
+        assert!(found != Plan { seed: 2, ..plan(1.) }.run(&human, &machine, &|| false).unwrap().unwrap());
+        let none = plan(1.).run(&human, &human, &|| false).unwrap().unwrap();
         assert_eq!((none.found(), none.delay(0.5)), (0, None));
+    }
+
+    /// Twice in a hundred documents on average, p = 0.0001: the evidence outlives the length of a stream.
+    #[test]
+    fn streams_of_people_go_on_until_an_alarm() {
+        let rows: Vec<Assessment> = (0..50).map(|i| Assessment::evidence(100, Some(if i == 0 { 0.0001 } else { 0.3 }), false)).collect();
+        let alarms = |length, runs| {
+            let plan = Plan { onset: length - 1, length, runs, ..plan(1.) };
+            plan.run(&rows, &rows, &|| false).unwrap().unwrap().quiet_alarms
+        };
+        let (long, short) = (alarms(20_000, 1), alarms(20, 1000));
+        assert!(long > 0 && short.abs_diff(long) <= long / 2 + 2, "{long} alarms in one stream, {short} in pieces of it");
+    }
+
+    #[test]
+    fn a_simulation_ends_when_it_is_told_to() {
+        let asked = std::cell::Cell::new(0);
+        let stopped = || asked.replace(asked.get() + 1) == 3;
+        assert_eq!(plan(1.).run(&rows(1.), &rows(6.), &stopped).unwrap(), None);
+        assert_eq!(asked.get(), 4);
     }
 
     #[test]
     fn the_page_shows_evidence_and_delays() {
         let plan = plan(1.);
-        let found = plan.run(&rows(1.), &rows(6.)).unwrap();
+        let found = plan.run(&rows(1.), &rows(6.), &|| false).unwrap().unwrap();
         let facts = super::super::tell::Facts { found: &found, plan: &plan, calibration: "<made up>", human: 999, machine: 999 };
         let (page, text, json) = (facts.page().unwrap(), facts.text(), facts.json());
         assert!(page.matches("<svg").count() >= 2 && page.contains("&lt;made up&gt;") && page.contains("onset"));
@@ -207,9 +230,11 @@ mod tests {
 
     #[test]
     fn false_alarms_are_counted_on_streams_of_people() {
-        let found = plan(0.5).run(&rows(6.), &rows(6.)).unwrap();
+        let found = plan(0.5).run(&rows(6.), &rows(6.), &|| false).unwrap().unwrap();
         let (estimate, low, high) = found.run_length();
         assert_eq!((found.early, found.delays.len()), (20, 0));
+        let facts = super::super::tell::Facts { found: &found, plan: &plan(0.5), calibration: "", human: 999, machine: 999 };
+        assert!(facts.text().contains("no stream without an alarm before"), "{}", facts.text());
         assert!(low < estimate.unwrap() && estimate < high && estimate.unwrap() < 20., "{:?}", found.run_length());
     }
 }

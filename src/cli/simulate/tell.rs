@@ -22,14 +22,20 @@ impl Facts<'_> {
             (_, low, _) => format!("at least {low:.0} documents between two (95%)"),
         };
         let delay = |part| found.delay(part).map_or(format!("more than {}", length - onset), |delay| delay.to_string());
-        let counted = found.delays.len();
+        let delays = match found.delays.len() {
+            0 => "no stream without an alarm before it".to_owned(),
+            counted => {
+                let (median, most) = (delay(0.5), delay(0.9));
+                format!("found in {} of the other {counted} streams; delay: median {median} documents, 90% within {most}", found.found())
+            }
+        };
         let percent = |part: usize| format!("{:.1}%", 100. * part as f64 / runs as f64);
         format!(
             "calibration {}; {} human and {} machine texts; {runs} streams of {length} documents, seed {}\n\
              \n\
              people alone       {} alarms in {} documents: {run_length}; promised {:.0} for people like the calibration's\n\
              before the flood   {} of {runs} streams had an alarm in their first {onset} documents\n\
-             flood of {:.0}%{}found in {} of the other {counted} streams; delay: median {} documents, 90% within {}\n\
+             flood of {:.0}%{}{delays}\n\
              its share          interval right at all times in {}, at the end in {} of the streams (promised {:.0}%); mean estimate {:.0}%\n",
             self.calibration,
             self.human,
@@ -41,9 +47,6 @@ impl Facts<'_> {
             found.early,
             plan.share * 100.,
             " ".repeat(9usize.saturating_sub(format!("{:.0}", plan.share * 100.).len())),
-            found.found(),
-            delay(0.5),
-            delay(0.9),
             percent(found.covered_always),
             percent(found.covered_at_end),
             100. * (1. - plan.settings.alpha),

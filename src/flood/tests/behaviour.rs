@@ -23,9 +23,10 @@ fn every_key_and_the_whole_stream_are_counted() {
     monitor.count(&document(&[], None), &assessment(100, Some(0.5)), at(60));
     assert_eq!(monitor.status(&key("forum-7")).unwrap().documents, 2, "a key given twice counts once");
     assert_eq!(whole(&monitor).documents, 3);
-    let names: Vec<String> = monitor.streams(None, 2).into_iter().map(|s| s.key.as_str().to_owned()).collect();
+    let names: Vec<String> = monitor.streams(None, None, 2).into_iter().map(|s| s.key.as_str().to_owned()).collect();
     assert_eq!(names, ["*", "author-9"]);
-    assert_eq!(monitor.streams(Some(&key("author-9")), 9).len(), 1);
+    assert_eq!(monitor.streams(None, Some(&key("author-9")), 9).len(), 1);
+    assert_eq!((monitor.streams(Some(State::Quiet), None, 9).len(), monitor.streams(Some(State::Flood), None, 9).len()), (3, 0));
     assert!(StreamKey::new("*").is_err(), "no sender can use the whole stream's key");
     let json = serde_json::to_value(&statuses[0]).unwrap();
     assert_eq!((json["key"].as_str(), json["state"].as_str(), json["share"]["low"].as_f64()), (Some("forum-7"), Some("quiet"), Some(0.)));
@@ -119,7 +120,6 @@ fn forgotten_streams_count_among_those_that_are_compared() {
     assert!(monitor.status(&key("forum")).is_some_and(|forum| forum.log_e > 5.), "it is not forgotten");
 }
 
-/// Where documents are read from a file, when they were read says nothing of how often they were posted.
 /// A text with these p-values by the kinds' scores, and one of the pooled score that says nothing.
 fn of_kinds(p: [f64; 3]) -> Assessment {
     let kind_p_values = KINDS.iter().map(|kind| (*kind).to_owned()).zip(p).collect();
@@ -132,14 +132,15 @@ fn a_flood_that_one_kinds_score_finds_lasts_as_long_as_that_score_finds_it() {
     let mut monitor = Monitor::new(settings(1000.), kinds.reference()).unwrap();
     let mut alarms = |p: [f64; 3], from: i64, to: i64| {
         (from..to).for_each(|t| feed_text(&mut monitor, &of_kinds(p), t));
-        monitor.drain_alarms().into_iter().map(|alarm| (alarm.event, alarm.found_by)).collect::<Vec<_>>()
+        let share = |alarm: &Alarm| (alarm.severity.share * 10.).round() as u8;
+        monitor.drain_alarms().into_iter().map(|alarm| (alarm.event, share(&alarm), alarm.found_by)).collect::<Vec<_>>()
     };
     assert_eq!(alarms([0.6; 3], 0, 50), [], "people");
     let base = || Some(KINDS[1].to_owned());
-    assert_eq!(alarms([0.6, 0.005, 0.6], 50, 60), [(AlarmEvent::Raised, base())]);
+    assert_eq!(alarms([0.6, 0.005, 0.6], 50, 60), [(AlarmEvent::Raised, 10, base())], "and by that score nearly all is machine text");
     assert_eq!(alarms([0.6, 0.005, 0.6], 60, 400), [], "it goes on, whatever the other scores say");
     let cleared = alarms([0.005, 0.6, 0.6], 400, 480);
-    assert_eq!(cleared.first(), Some(&(AlarmEvent::Cleared, base())), "what was found is over");
+    assert_eq!(cleared.first(), Some(&(AlarmEvent::Cleared, 10, base())), "what was found is over");
 }
 
 #[test]
@@ -168,6 +169,7 @@ fn a_kind_that_is_not_known_at_a_length_raises_no_alarm_there() {
     assert!(whole(&monitor).log_sr < 10_f64.ln(), "{}", whole(&monitor).log_sr);
 }
 
+/// Where documents are read from a file, when they were read says nothing of how often they were posted.
 #[test]
 fn without_times_there_is_no_rate() {
     let mut monitor = monitor(Settings { live: false, ..Settings::default() });

@@ -53,6 +53,10 @@ fn state_of_another_reference_or_base_share_is_refused() {
     bins[0].kinds = BTreeMap::from([("base".to_owned(), bins[0].machine.clone())]);
     assert!(matches!(again(durable(), Reference::new(bins).unwrap()), Err(RestoreError::Other { .. })));
     assert!(again(Settings { arl: 1e6, ..durable() }, reference(500, 300, 0.4)).is_ok(), "thresholds may change");
+    let mut newer = changes.clone();
+    newer.monitor[0] += 1;
+    let newer = Monitor::restore(durable(), reference(500, 300, 0.4), saved_of(newer));
+    assert!(matches!(newer, Err(RestoreError::Version { .. })), "{newer:?}");
     let mut twice = changes.clone();
     twice.keys.push(twice.keys[1].clone());
     assert!(matches!(Monitor::restore(durable(), reference(500, 300, 0.4), saved_of(twice)), Err(RestoreError::Twice(_))));
@@ -78,7 +82,7 @@ fn evicted_keys_are_told_and_never_also_changed() {
     let changes = monitor.drain_changes();
     changes.evicted.iter().for_each(|key| assert!(known.remove(key), "{key:?} was never stored"));
     known.extend(changes.keys.into_iter().map(|(key, _)| key));
-    let kept: Vec<StreamKey> = monitor.streams(None, 100).into_iter().map(|status| status.key).collect();
+    let kept: Vec<StreamKey> = monitor.streams(None, None, 100).into_iter().map(|status| status.key).collect();
     assert_eq!(known.into_iter().collect::<Vec<_>>(), kept, "the store and the monitor hold the same keys");
     assert!(monitor.counters().evicted > 0);
 }

@@ -182,6 +182,41 @@ fn kinds_keep_the_promises() {
     assert!(crossed <= alpha, "{crossed} of the null streams reached 1/alpha");
 }
 
+/// A few-shot profile bounds how often people's p-values are small over the community's mix of lengths, and not at each length: a community whose
+/// short posts have all of the small ones raises no more alarms than promised, whatever machine texts of those lengths look like.
+#[test]
+fn a_few_shot_profile_keeps_the_promise_where_lengths_differ() {
+    let at = |texts: usize, gamma: f64| Detected { texts, at: LEVELS.map(|q| (q.powf(gamma) * texts as f64) as usize).into() };
+    let bin = |from_tokens: usize, machine: Detected, kind: Detected| BinRates {
+        from_tokens,
+        human: 60,
+        few_shot: true,
+        machine,
+        kinds: BTreeMap::from([(KINDS[0].to_owned(), kind)]),
+    };
+    let bins = vec![bin(8, at(300, 0.2), at(300, 0.2)), bin(64, at(300, 0.95), at(0, 1.))];
+    let fresh = Monitor::new(settings(1e4), Reference::new(bins).unwrap()).unwrap();
+    let mut random = Random(30);
+    let mut text = |kinds: bool| {
+        let (p, other) = (random.uniform(), random.uniform());
+        let short = p < 0.2;
+        let kind_p_values = BTreeMap::from_iter(short.then(|| (KINDS[0].to_owned(), if kinds { 0.2 * other } else { 1. })));
+        Assessment { kind_p_values, ..assessment(if short { 20 } else { 100 }, Some(if kinds { 1. } else { p })) }
+    };
+    for kinds in [false, true] {
+        let alarmed = (0..200).filter(|_| {
+            let mut monitor = fresh.anew();
+            (0..1000).any(|t| {
+                feed_text(&mut monitor, &text(kinds), t);
+                !monitor.drain_alarms().is_empty()
+            })
+        });
+        let alarmed = alarmed.count();
+        println!("{alarmed} of 200 streams of people in alarm");
+        assert!(alarmed <= 20, "{alarmed} of 200 streams of 1,000 documents in alarm at an average run length of 10,000");
+    }
+}
+
 /// A kind that only its own score finds: pooled, 4% of its texts have p <= 0.01, by its own score 40%.
 #[test]
 fn a_kind_with_a_score_of_its_own_is_found_sooner() {

@@ -1,6 +1,9 @@
 //! Near-duplicates, campaigns and the kinds of alarms.
 
-use super::super::sameness::{Background, Sight, Sketch, Watch};
+use super::super::{
+    sameness::{Background, Sight, Sketch, Watch},
+    stream::Window,
+};
 use super::*;
 
 #[test]
@@ -15,6 +18,14 @@ fn sketches_estimate_how_much_two_texts_share() {
     assert!((half - 0.6).abs() < 0.25, "Jaccard index 0.59, estimated {half}");
     assert_eq!(similar("Buy 12 watches NOW!", "buy 99 watches, now"), 1., "case, punctuation and digits do not count");
     assert_eq!((similar("", ""), similar("a", "a"), similar("a b", "c d")), (0., 1., 0.));
+}
+
+#[test]
+fn a_window_that_counts_on_keeps_its_shares() {
+    let mut window = Window::default();
+    (0..400_000).for_each(|i| window.add(1, if i % 4 == 0 { 0 } else { LEVELS.len() }));
+    let share = f64::from(window.cells[0]) / f64::from(window.len());
+    assert!((share - 0.25).abs() < 0.01 && window.len().abs_diff(window.bins[1].into()) < 9, "{window:?}");
 }
 
 fn sight<'a>(text: &'a str, id: &'a str, hidden: &'a [f32]) -> Sight<'a> {

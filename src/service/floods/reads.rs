@@ -2,7 +2,7 @@
 
 use super::parameters::{Parameters, Raw};
 use crate::{
-    flood::{StreamStatus, stored_key},
+    flood::{State as StreamState, StreamStatus, stored_key},
     service::{error::ApiError, state::Service},
     text::StreamKey,
 };
@@ -31,7 +31,11 @@ pub(crate) async fn streams(State(service): State<Arc<Service>>, parameters: Raw
     let flood = parameters.yes("flood")?.unwrap_or(false);
     let limit = parameters.number("limit", MOST)?.unwrap_or(PAGE).max(1) as usize;
     let after = parameters.text("after").map(|text| key("after", &text)).transpose()?;
-    parameters.finish("`flood`, `after` and `limit`")?;
+    let state = parameters.text("state").map(|text| state(&text)).transpose()?;
+    parameters.finish("`flood`, `state`, `after` and `limit`")?;
+    if flood && state.is_some() {
+        return Err(ApiError::Invalid("`flood` lists streams by their evidence, in alarm or not; give it or `state`, not both".into()));
+    }
     if flood && after.is_some() {
         return Err(ApiError::Invalid("with `flood` the streams come by their evidence, so there is no `after`; raise `limit`".into()));
     }
@@ -39,7 +43,7 @@ pub(crate) async fn streams(State(service): State<Arc<Service>>, parameters: Raw
         if flood {
             return Ok(Page { streams: floods.in_flood(limit), next: None });
         }
-        let mut streams = floods.monitor().streams(after.as_ref(), limit + 1);
+        let mut streams = floods.monitor().streams(state, after.as_ref(), limit + 1);
         let more = streams.len() > limit;
         streams.truncate(limit);
         let next = streams.last().filter(|_| more).map(|s| s.key.clone());
@@ -59,6 +63,14 @@ pub(crate) async fn stream(
         floods.monitor().status(&wanted).ok_or_else(unknown)
     });
     status.await.map(Json)
+}
+
+fn state(text: &str) -> Result<StreamState, ApiError> {
+    match text {
+        "flood" => Ok(StreamState::Flood),
+        "quiet" => Ok(StreamState::Quiet),
+        other => Err(ApiError::Invalid(format!("`state` is flood or quiet, found `{:.40}`", other.escape_debug().to_string()))),
+    }
 }
 
 fn key(name: &str, text: &str) -> Result<StreamKey, ApiError> {

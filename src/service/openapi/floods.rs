@@ -6,10 +6,11 @@ use utoipa::ToSchema;
 
 /// Every stream, or those in flood
 ///
-/// By key, with `next` for the next page. With `flood=true`: the streams that are above the tolerated base share, most evidence first;
+/// By key, with `next` for the next page; with `state=flood` those in alarm. With `flood=true`: the streams that are above the tolerated base share, most evidence first;
 /// among those listed the expected share of wrong ones is at most 5%, however many streams are watched (e-BH).
 #[utoipa::path(get, path = "/v1/streams", tag = "floods",
     params(("flood" = Option<bool>, Query, description = "Only streams whose evidence stands out among all, in alarm or not, with a controlled false-discovery rate"),
+        ("state" = Option<StreamState>, Query, description = "Only streams in this state: `flood` from an alarm to its clearing"),
         ("after" = Option<String>, Query, description = "The `next` of the page before"),
         ("limit" = Option<u64>, Query, description = "Streams in one answer: 100 unless said, at most 1,000")),
     responses((status = 200, description = "Streams", body = StreamPage),

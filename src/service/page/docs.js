@@ -81,10 +81,25 @@ function route(path, method, operation) {
     input.id = label.htmlFor = `body ${path}`;
     inside.append(element("br"), label, input);
   }
+  const fields = (operation.parameters || []).filter((p) => p.in !== "header").map((p) => {
+    const field = element("input"), label = element("label", p.name);
+    field.id = label.htmlFor = `${p.name} ${path}`;
+    inside.append(element("br"), label, field);
+    return [p, field];
+  });
+  const filled = () => {
+    const asked = new URLSearchParams();
+    let target = path;
+    for (const [p, { value }] of fields) {
+      if (p.in === "path") target = target.replace(`{${p.name}}`, encodeURIComponent(value));
+      else if (value) asked.set(p.name, value);
+    }
+    return asked.size ? `${target}?${asked}` : target;
+  };
   const row = element("div", undefined, "row"), go = element("button", "Try it"), out = element("pre");
   go.type = "button";
   out.hidden = true;
-  go.addEventListener("click", () => send(method.toUpperCase(), path, input && input.value, out));
+  go.addEventListener("click", () => send(method.toUpperCase(), filled(), input && input.value, out));
   row.append(go);
   inside.append(row, out);
   box.append(head, inside);

@@ -45,11 +45,12 @@ async function ask(path) {
 async function refresh() {
   if (document.hidden) return;
   try {
-    const [all, flooded, list] = await Promise.all([ask(`/v1/streams?limit=${SHOWN}`), ask("/v1/streams?flood=true"), ask("/v1/alarms?limit=1")]);
-    if (!all || !flooded || !list) return;
+    const lists = ["state=flood&", "flood=true&", ""].map((which) => ask(`/v1/streams?${which}limit=${SHOWN}`));
+    const [inAlarm, standingOut, all, list] = await Promise.all([...lists, ask("/v1/alarms?limit=1")]);
+    if (!inAlarm || !standingOut || !all || !list) return;
     const newest = await ask(`/v1/alarms?after=${Math.max(0, list.newest - SHOWN)}`);
-    const first = new Set(flooded.streams.map((s) => s.key));
-    const rows = flooded.streams.slice(0, SHOWN).concat(all.streams.filter((s) => !first.has(s.key))).slice(0, SHOWN);
+    const byKey = new Map([inAlarm, standingOut, all].flatMap((page) => page.streams).map((s) => [s.key, s]));
+    const rows = [...byKey.values()].slice(0, SHOWN);
     $("streams").hidden = !rows.some((s) => s.documents);
     $("streamrows").replaceChildren(...rows.map(streamRow));
     $("morestreams").hidden = !all.next;

@@ -97,7 +97,9 @@ async fn streams_are_paged_by_key_and_found_by_name() {
     assert!(message.contains("`nobody`"), "{message}");
     refused(&router, get("/v1/streams/%ff"), 422, "invalid").await;
     refused(&router, get("/v1/streams/%0a"), 422, "invalid").await;
-    for bad in ["limit=1001", "limit=x", "flood=maybe", "colour=red", "after=", "flood=true&after=a"] {
+    for bad in
+        ["limit=1001", "limit=x", "flood=maybe", "colour=red", "after=", "flood=true&after=a", "state=maybe", "flood=true&state=flood"]
+    {
         refused(&router, get(&format!("/v1/streams?{bad}")), 422, "invalid").await;
     }
 }
@@ -110,6 +112,11 @@ async fn a_flood_is_listed_told_and_counted() {
     let (_, flooded) = call(&router, get("/v1/streams?flood=true")).await;
     let keys: Vec<_> = flooded["streams"].as_array().unwrap().iter().map(|s| &s["key"]).collect();
     assert_eq!(keys, ["busy"], "{flooded}");
+    for (state, expected) in [("flood", ["*", "busy"].as_slice()), ("quiet", &["calm"])] {
+        let (_, page) = call(&router, get(&format!("/v1/streams?state={state}"))).await;
+        let keys: Vec<_> = page["streams"].as_array().unwrap().iter().map(|s| &s["key"]).collect();
+        assert_eq!(keys, expected, "{page}");
+    }
     let (_, list) = call(&router, get("/v1/alarms")).await;
     let alarms = list["alarms"].as_array().unwrap();
     let busy = alarms.iter().find(|a| a["key"] == "busy").unwrap();
