@@ -1,7 +1,7 @@
 //! Causal self-attention, one text at a time: each query meets only the keys up to its own place, so half of the plain product is
 //! never computed. (T, 3C) queries, keys and values side by side -> (T, C). Exact softmax, no mask, no allocation but the scratch space.
 
-use super::rowmath::{AVX512, exp, fma, largest, vectorised};
+use super::rowmath::{AVX512, at_least, exp, fma, largest, vectorised};
 
 /// Rows and columns of the block of results that is kept in registers.
 pub(super) const ROWS: usize = 6;
@@ -157,25 +157,24 @@ fn product_512<const R: usize>(a: [&[f32]; R], b: &[f32], stride: usize) -> Bloc
     out
 }
 
-/// Exponentials of the first `n` numbers less their largest; zeros after them. Gives one over their sum.
+/// Exponentials of the first `n` numbers less their largest; zeros after them. Gives one over their sum: NaN where a number is.
 #[inline(always)]
 pub(super) fn softmax<const LEVEL: u8>(row: &mut [f32], n: usize) -> f32 {
     let (seen, rest) = row.split_at_mut(n);
     rest.fill(0.);
-    let top = largest(seen, |v| v);
+    let top = largest(seen);
     let mut lanes = [0f32; 16];
     let (blocks, tail) = seen.as_chunks_mut::<16>();
     for block in blocks {
         for i in 0..16 {
-            let d = block[i] - top;
-            let e = exp::<LEVEL>(if d > -87. { d } else { -87. });
+            let e = exp::<LEVEL>(at_least(block[i] - top, -87.));
             block[i] = e;
             lanes[i] += e;
         }
     }
     let mut sum: f32 = lanes.iter().sum();
     for v in tail {
-        *v = exp::<LEVEL>((*v - top).max(-87.));
+        *v = exp::<LEVEL>(at_least(*v - top, -87.));
         sum += *v;
     }
     1. / sum
@@ -183,28 +182,50 @@ pub(super) fn softmax<const LEVEL: u8>(row: &mut [f32], n: usize) -> f32 {
 
 #[cfg(test)]
 mod tests {
+    use super::super::rowmath::at_every_level;
     use super::*;
+
+    fn noise(n: usize) -> Vec<f32> {
+        (0..n).map(|i| ((i * 7919 % 1009) as f32 / 1009. - 0.5) * 4.).collect()
+    }
 
     #[test]
     fn attention_matches_its_definition() {
         for (length, count, width) in [(1, 1, 8), (5, 2, 8), (6, 1, 64), (7, 3, 16), (64, 2, 64), (65, 2, 80), (131, 1, 64)] {
             let c = count * width;
-            let qkv: Vec<f32> = (0..length * 3 * c).map(|i| ((i * 7919 % 1009) as f32 / 1009. - 0.5) * 4.).collect();
+            let qkv = noise(length * 3 * c);
             let heads = Heads { count, width, scale: 0.3 };
-            let mut out = vec![0.; length * c];
-            attend(&qkv, heads, &mut Scratch::default(), &mut out);
-            for t in 0..length {
-                for h in 0..count {
-                    let at = |row: usize, part: usize, k: usize| f64::from(qkv[row * 3 * c + part * c + h * width + k]);
-                    let weight = |j: usize| (0.3 * (0..width).map(|k| at(t, 0, k) * at(j, 1, k)).sum::<f64>()).exp();
-                    let total: f64 = (0..=t).map(weight).sum();
-                    for k in 0..width {
-                        let want = (0..=t).map(|j| weight(j) * at(j, 2, k)).sum::<f64>() / total;
-                        let got = f64::from(out[t * c + h * width + k]);
-                        assert!((got - want).abs() < 5e-5, "T = {length}, head {h}, place {t}: {got}, expected {want}");
+            at_every_level(|level| {
+                let mut out = vec![0.; length * c];
+                attend(&qkv, heads, &mut Scratch::default(), &mut out);
+                for t in 0..length {
+                    for h in 0..count {
+                        let at = |row: usize, part: usize, k: usize| f64::from(qkv[row * 3 * c + part * c + h * width + k]);
+                        let weight = |j: usize| (0.3 * (0..width).map(|k| at(t, 0, k) * at(j, 1, k)).sum::<f64>()).exp();
+                        let total: f64 = (0..=t).map(weight).sum();
+                        for k in 0..width {
+                            let want = (0..=t).map(|j| weight(j) * at(j, 2, k)).sum::<f64>() / total;
+                            let got = f64::from(out[t * c + h * width + k]);
+                            assert!((got - want).abs() < 5e-5, "T = {length}, head {h}, place {t}, level {level}: {got}, expected {want}");
+                        }
                     }
                 }
-            }
+            });
         }
+    }
+
+    #[test]
+    fn a_key_that_is_no_number_leaves_none_to_who_attends_to_it() {
+        let (length, heads) = (70, Heads { count: 1, width: 16, scale: 0.3 });
+        let mut qkv = noise(length * 48);
+        // one number of the key at place 40
+        qkv[40 * 48 + 16] = f32::NAN;
+        at_every_level(|level| {
+            let mut out = vec![0.; length * 16];
+            attend(&qkv, heads, &mut Scratch::default(), &mut out);
+            let finite = |places: &[f32]| places.iter().all(|v| v.is_finite());
+            assert!(finite(&out[..40 * 16]), "level {level}: what comes before is not touched");
+            assert!(out[40 * 16..].iter().all(|v| v.is_nan()), "level {level}");
+        });
     }
 }

@@ -1,6 +1,6 @@
 //! From a checkpoint's tensors to the graph's: checked against the configuration, converted to the wanted precision, and laid out in
-//! one safetensors file, which is kept in memory, or written once into a cache directory, or is the checkpoint's own where nothing
-//! has to be converted.
+//! one safetensors file, which is kept in memory, or written once into a cache directory ([`cache`]), or is the checkpoint's own where
+//! nothing has to be converted and nobody writes into it.
 
 use super::{
     ModelError,
@@ -15,18 +15,16 @@ use safetensors::Dtype;
 use std::{
     borrow::Cow,
     collections::{BTreeMap, HashMap, HashSet},
-    fs::{self, File},
-    io::{BufWriter, ErrorKind, Read, Write},
+    fs,
+    io::Write,
     path::{Path, PathBuf},
     sync::Arc,
-    time::{Duration, SystemTime},
 };
 
-/// Raised whenever the layout of converted files changes, so that an older file is not taken for a newer one.
-const LAYOUT: &str = "1";
+mod cache;
 
-/// A half-written file that nobody wrote to for so long belongs to a process that is gone.
-const ABANDONED: Duration = Duration::from_secs(3600);
+/// Raised whenever the layout of converted files changes, so that an older file is not taken for a newer one.
+const LAYOUT: &str = "2";
 
 /// How the graph's weights are stored.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -37,7 +35,7 @@ pub(crate) enum Storage {
 }
 
 impl Storage {
-    fn name(self) -> &'static str {
+    pub(super) fn name(self) -> &'static str {
         match self {
             Self::F32 => "fp32",
             Self::F16 => "fp16",
@@ -244,27 +242,18 @@ fn sample(weights: &Weights) -> String {
 /// written, the converted tensors stay in memory.
 pub(crate) fn prepare(job: &Job<'_>) -> Result<Prepared, ModelError> {
     let targets = plan(job)?;
-    if let Some(path) = job.weights.path() {
-        if let Some(tensors) = unchanged(&targets, job) {
-            for target in &targets {
-                checked(target, job.weights)?;
-            }
-            // ONNX Runtime refuses links that leave a directory, and a Hugging Face cache is made of them
-            let real = fs::canonicalize(path)
-                .map_err(|e| ModelError::Checkpoint { place: job.weights.place().to_owned(), message: e.to_string() })?;
-            return Ok(Prepared { tensors, file: WeightFile::Disk(real) });
-        }
-        if let Some(cache) = job.cache {
-            match cached(job, &targets, cache) {
-                Ok(prepared) => return Ok(prepared),
-                Err(e @ ModelError::Checkpoint { .. }) => return Err(e),
-                Err(e) => tracing::warn!("{e}; converting in memory instead, at every start"),
-            }
+    if let Some(prepared) = as_it_is(job, &targets)? {
+        return Ok(prepared);
+    }
+    if let Some(cache) = job.cache.filter(|_| job.weights.path().is_some()) {
+        match cache::cached(job, &targets, cache) {
+            Ok(prepared) => return Ok(prepared),
+            Err(e @ ModelError::Checkpoint { .. }) => return Err(e),
+            Err(e) => tracing::warn!("{e}; converting in memory instead, at every start"),
         }
     }
-    let mut bytes = Vec::new();
+    let (tensors, mut bytes) = layout(&targets, job, None);
     write(&mut bytes, job, &targets).map_err(|e| e.or_checkpoint(job.weights))?;
-    let (tensors, _) = layout(&targets, job);
     Ok(Prepared { tensors, file: WeightFile::Memory(bytes.into()) })
 }
 
@@ -283,83 +272,49 @@ impl<'a> Job<'a> {
     fn file(&self, target: &Target) -> &'a Weights {
         self.branches.filter(|_| target.branch).map_or(self.weights, |b| &b.weights)
     }
+
+    /// All files that are read.
+    fn files(&self) -> impl Iterator<Item = &'a Weights> {
+        std::iter::once(self.weights).chain(self.branches.map(|b| &b.weights))
+    }
 }
 
-/// The checkpoint's own tensors, where the graph can use every one as it is and all are in one file.
+/// The checkpoint's own file, where the graph can use every tensor as it is. It stays mapped for as long as the model runs, so only a file
+/// of a Hugging Face cache is taken: one that is cut or written into under way would end the process, or change its scores.
+fn as_it_is(job: &Job<'_>, targets: &[Target]) -> Result<Option<Prepared>, ModelError> {
+    let Some(tensors) = unchanged(targets, job) else { return Ok(None) };
+    // ONNX Runtime refuses links that leave a directory, and a Hugging Face cache is made of them
+    let real = job.weights.path().and_then(|path| fs::canonicalize(path).ok());
+    // a path that is not UTF-8 cannot be told to it
+    let Some(real) = real.filter(|real| in_hub_cache(real) && real.to_str().is_some()) else { return Ok(None) };
+    for target in targets {
+        checked(target, job.weights)?;
+    }
+    // where another file has taken the name, the one that was opened is converted
+    Ok(job.weights.is_at(&real).then_some(Prepared { tensors, file: WeightFile::Disk(real) }))
+}
+
+/// Whether a file lies in a Hugging Face cache, where files are put in the place of others and never written into.
+fn in_hub_cache(real: &Path) -> bool {
+    let names: Vec<_> = real.iter().map(|name| name.to_string_lossy()).collect();
+    names.windows(2).any(|pair| pair[0].starts_with("models--") && matches!(&*pair[1], "blobs" | "snapshots"))
+}
+
+/// The checkpoint's own tensors, where the graph can use every one as it is and all are in one file, which is mapped from its beginning:
+/// numbers that do not start at a multiple of their size, as after a header of odd length, must not be read in place.
 fn unchanged(targets: &[Target], job: &Job<'_>) -> Option<HashMap<String, External>> {
     let weights = job.weights;
     let one = |t: &Target| {
         let (dtype, _) = weights.shape(&t.source).filter(|_| !t.branch)?;
         let same = t.make == Make::Same && matches!((t.dtype, dtype), (DType::F32, Dtype::F32) | (DType::F16, Dtype::F16));
         let (offset, length) = weights.position(&t.source)?;
-        same.then(|| (t.name.clone(), External { dtype: t.dtype, shape: t.shape.clone(), offset, length }))
+        let aligned = offset.is_multiple_of(t.dtype.size() as u64);
+        (same && aligned).then(|| (t.name.clone(), External { dtype: t.dtype, shape: t.shape.clone(), offset, length }))
     };
     targets.iter().map(one).collect()
 }
 
-/// Opens the converted file, or makes it: under a name of its own, synced, then renamed, so that no half file ever has the final name.
-fn cached(job: &Job<'_>, targets: &[Target], cache: &Path) -> Result<Prepared, ModelError> {
-    let path = cache.join(format!("{}-{}-v{LAYOUT}.safetensors", job.hash, job.storage.name()));
-    let (tensors, header) = layout(targets, job);
-    let length = header.len() as u64 + tensors.values().map(|t| t.length).sum::<u64>();
-    let fault = |source| ModelError::Cache { path: path.clone(), source };
-    if !is_whole(&path, &header, length) {
-        fs::create_dir_all(cache).map_err(fault)?;
-        sweep(cache, SystemTime::now());
-        let (part, file) = create_part(cache, job.hash).map_err(fault)?;
-        let written = write_synced(file, job, targets).and_then(|()| fs::rename(&part, &path).map_err(WriteError::Io));
-        if let Err(e) = written {
-            // nothing more can be done where even removing fails: the part's name is never trusted
-            let _ = fs::remove_file(&part);
-            return Err(match e {
-                WriteError::Io(e) => fault(e),
-                WriteError::Model(e) => e,
-            });
-        }
-    }
-    let real = fs::canonicalize(&path).map_err(fault)?;
-    Ok(Prepared { tensors, file: WeightFile::Disk(real) })
-}
-
-/// Whether a file has this length and starts with this header, which names the checkpoint, the storage and the layout.
-fn is_whole(path: &Path, header: &[u8], length: u64) -> bool {
-    let mut start = vec![0; header.len()];
-    let read = File::open(path).and_then(|mut file| {
-        file.read_exact(&mut start)?;
-        file.metadata()
-    });
-    read.is_ok_and(|m| m.len() == length) && start == header
-}
-
-/// Removes what processes that were killed left behind.
-fn sweep(cache: &Path, now: SystemTime) {
-    for entry in fs::read_dir(cache).into_iter().flatten().flatten() {
-        let age = entry.metadata().and_then(|m| m.modified()).ok().and_then(|t| now.duration_since(t).ok());
-        if age.is_some_and(|a| a > ABANDONED) && entry.path().extension().is_some_and(|e| e == "part") {
-            // a file that stays is only disk space, and another process may have removed it first
-            let _ = fs::remove_file(entry.path());
-        }
-    }
-}
-
-/// A new file beside the final one. Process ids repeat where a cache is shared by containers, so the name is looked for.
-fn create_part(cache: &Path, hash: &str) -> std::io::Result<(PathBuf, File)> {
-    let mut tried = 0;
-    loop {
-        let path = cache.join(format!("{hash}.{}.{tried}.part", std::process::id()));
-        match File::create_new(&path) {
-            Err(e) if e.kind() == ErrorKind::AlreadyExists && tried < 1000 => tried += 1,
-            made => return Ok((path, made?)),
-        }
-    }
-}
-
-fn write_synced(file: File, job: &Job<'_>, targets: &[Target]) -> Result<(), WriteError> {
-    let mut out = BufWriter::with_capacity(1 << 20, file);
-    write(&mut out, job, targets)?;
-    out.into_inner().map_err(|e| WriteError::Io(e.into_error()))?.sync_all().map_err(WriteError::Io)
-}
-
+/// Why a file could not be written.
 enum WriteError {
     Io(std::io::Error),
     Model(ModelError),
@@ -374,8 +329,8 @@ impl WriteError {
     }
 }
 
-/// Where each tensor will lie, and the file's header.
-fn layout(targets: &[Target], job: &Job<'_>) -> (HashMap<String, External>, Vec<u8>) {
+/// Where each tensor will lie, and the file's header, which is as long without the data's digest as with it.
+fn layout(targets: &[Target], job: &Job<'_>, data: Option<&blake3::Hash>) -> (HashMap<String, External>, Vec<u8>) {
     let mut json = BTreeMap::new();
     let mut at = 0;
     for t in targets {
@@ -389,7 +344,9 @@ fn layout(targets: &[Target], job: &Job<'_>) -> (HashMap<String, External>, Vec<
         json.insert(t.name.as_str(), serde_json::json!({"dtype": dtype, "shape": t.shape, "data_offsets": [at, at + length]}));
         at += length;
     }
-    json.insert("__metadata__", serde_json::json!({"format": "pt", "source": job.hash, "storage": job.storage.name(), "layout": LAYOUT}));
+    let data = data.map_or_else(|| "0".repeat(2 * blake3::OUT_LEN), |data| data.to_hex().to_string());
+    let notes = serde_json::json!({"format": "pt", "source": job.hash, "storage": job.storage.name(), "layout": LAYOUT, "data": data});
+    json.insert("__metadata__", notes);
     let mut text = serde_json::json!(json).to_string().into_bytes();
     // the data starts at a multiple of 64 bytes
     text.resize((8 + text.len()).next_multiple_of(64) - 8, b' ');
@@ -404,12 +361,13 @@ fn layout(targets: &[Target], job: &Job<'_>) -> (HashMap<String, External>, Vec<
     (targets.iter().map(place).collect(), header)
 }
 
+/// Writes the tensors, which follow the header, and checks that they were all read from what was opened.
 fn write(out: &mut impl Write, job: &Job<'_>, targets: &[Target]) -> Result<(), WriteError> {
-    out.write_all(&layout(targets, job).1).map_err(WriteError::Io)?;
     for target in targets {
         let values = checked(target, job.file(target)).map_err(WriteError::Model)?;
         out.write_all(&convert(target, &values, job.storage)).map_err(WriteError::Io)?;
     }
+    job.files().try_for_each(Weights::check_unchanged).map_err(WriteError::Model)?;
     out.flush().map_err(WriteError::Io)
 }
 

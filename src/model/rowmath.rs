@@ -25,6 +25,43 @@ pub(crate) struct RowStatistics {
     pub(crate) variance: f32,
 }
 
+/// The widest level that this processor has; in a test of levels, the one whose turn it is.
+#[cfg(any(test, target_arch = "x86_64"))]
+#[inline]
+pub(super) fn level() -> u8 {
+    #[cfg(test)]
+    if let Some(level) = FORCED.get() {
+        return level;
+    }
+    #[cfg(target_arch = "x86_64")]
+    {
+        use std::is_x86_feature_detected as has;
+        let medium = has!("avx2") && has!("fma");
+        if medium && has!("avx512f") && has!("avx512bw") && has!("avx512dq") && has!("avx512vl") {
+            return AVX512;
+        }
+        if medium {
+            return AVX2;
+        }
+    }
+    PLAIN
+}
+
+#[cfg(test)]
+thread_local! {
+    static FORCED: std::cell::Cell<Option<u8>> = const { std::cell::Cell::new(None) };
+}
+
+/// Runs `test` once for each level that this processor has, and on this thread with the loops of that level.
+#[cfg(test)]
+pub(super) fn at_every_level(test: impl Fn(u8)) {
+    for level in PLAIN..=level() {
+        FORCED.set(Some(level));
+        test(level);
+        FORCED.set(None);
+    }
+}
+
 /// Defines `$name`, which runs `$body::<LEVEL>` compiled for the widest vectors that this processor has.
 macro_rules! vectorised {
     ($(#[$doc:meta])* fn $name:ident($($arg:ident: $type:ty),*) $(-> $result:ty)? = $body:ident) => {
@@ -40,16 +77,14 @@ macro_rules! vectorised {
                 fn medium($($arg: $type),*) $(-> $result)? {
                     $body::<{ $crate::model::rowmath::AVX2 }>($($arg),*)
                 }
-                use std::is_x86_feature_detected as has;
-                if has!("avx512f") && has!("avx512bw") && has!("avx512dq") && has!("avx512vl") && has!("avx2") && has!("fma") {
-                    // SAFETY: the processor was just asked for each feature that `wide` is compiled with.
+                match $crate::model::rowmath::level() {
+                    // SAFETY: the processor was asked for each feature that `wide` is compiled with.
                     #[allow(unsafe_code)]
-                    return unsafe { wide($($arg),*) };
-                }
-                if has!("avx2") && has!("fma") {
+                    $crate::model::rowmath::AVX512 => return unsafe { wide($($arg),*) },
                     // SAFETY: as above, for `medium`.
                     #[allow(unsafe_code)]
-                    return unsafe { medium($($arg),*) };
+                    $crate::model::rowmath::AVX2 => return unsafe { medium($($arg),*) },
+                    _ => {}
                 }
             }
             $body::<{ $crate::model::rowmath::PLAIN }>($($arg),*)
@@ -71,7 +106,7 @@ vectorised! {
 
 vectorised! {
     /// One row to unsigned bytes about 128, scaled by its largest magnitude, which is returned (at least 1e-9):
-    /// `row ~ (bytes - 128) / 127 * largest`.
+    /// `row ~ (bytes - 128) / 127 * largest`. NaN where a number of the row is, so that all that is made of the row is NaN.
     fn quantize_row(row: &[f32], bytes: &mut [u8]) -> f32 = quantize_row_body
 }
 
@@ -107,7 +142,19 @@ pub(super) fn fma<const LEVEL: u8>(a: f32, b: f32, c: f32) -> f32 {
     if LEVEL > PLAIN || cfg!(target_arch = "aarch64") { a.mul_add(b, c) } else { a * b + c }
 }
 
-/// e^x for x in [-87, 87], relative error below 2.5e-7: 2^n times a polynomial of degree 6 on [-ln 2 / 2, ln 2 / 2] (Cody and Waite).
+/// The larger of two numbers; NaN where `x` is: `f32::max` would make a number of it, and a number is evidence.
+#[inline(always)]
+pub(super) fn at_least(x: f32, least: f32) -> f32 {
+    if x < least { least } else { x }
+}
+
+/// A number that is not negative but by rounding; NaN stays NaN.
+#[inline(always)]
+fn not_negative(x: f64) -> f32 {
+    (if x < 0. { 0. } else { x }) as f32
+}
+
+/// e^x for x in [-87, 87], NaN for NaN, relative error below 2.5e-7: 2^n times a polynomial of degree 6 on [-ln 2 / 2, ln 2 / 2] (Cody and Waite).
 #[inline(always)]
 pub(super) fn exp<const LEVEL: u8>(x: f32) -> f32 {
     // adding 1.5 * 2^23 rounds to a whole number and leaves it in the low bits
@@ -124,22 +171,36 @@ pub(super) fn exp<const LEVEL: u8>(x: f32) -> f32 {
     p * f32::from_bits(exponent as u32)
 }
 
+/// The largest number of a row; NaN is passed over.
 #[inline(always)]
-pub(super) fn largest(row: &[f32], of: impl Fn(f32) -> f32) -> f32 {
+pub(super) fn largest(row: &[f32]) -> f32 {
     let mut lanes = [f32::NEG_INFINITY; LANES];
     let (blocks, rest) = row.as_chunks::<LANES>();
     for block in blocks {
         for (m, &v) in lanes.iter_mut().zip(block) {
-            let v = of(v);
             *m = if v > *m { v } else { *m };
         }
     }
-    lanes.into_iter().chain(rest.iter().map(|&v| of(v))).fold(f32::NEG_INFINITY, f32::max)
+    lanes.into_iter().chain(rest.iter().copied()).fold(f32::NEG_INFINITY, f32::max)
+}
+
+/// The largest magnitude of a row; NaN where a number is. Without their signs, numbers are in the order of their bits, NaN last.
+#[inline(always)]
+fn largest_magnitude(row: &[f32]) -> f32 {
+    let bits = |v: f32| v.abs().to_bits() as i32;
+    let mut lanes = [0i32; LANES];
+    let (blocks, rest) = row.as_chunks::<LANES>();
+    for block in blocks {
+        for (m, &v) in lanes.iter_mut().zip(block) {
+            *m = bits(v).max(*m);
+        }
+    }
+    f32::from_bits(lanes.into_iter().chain(rest.iter().map(|&v| bits(v))).fold(0, i32::max) as u32)
 }
 
 #[inline(always)]
 fn row_statistics_body<const LEVEL: u8>(logits: &[f32], target: usize, scale: f32) -> RowStatistics {
-    let top = largest(logits, |v| v);
+    let top = largest(logits);
     let at = logits[target];
     let (mut z, mut a, mut b) = (0f64, 0f64, 0f64);
     let mut above = 0u32;
@@ -148,8 +209,7 @@ fn row_statistics_body<const LEVEL: u8>(logits: &[f32], target: usize, scale: f3
         let (whole, rest) = block.as_chunks::<LANES>();
         for part in whole {
             for i in 0..LANES {
-                let d = (part[i] - top) * scale;
-                let d = if d > -87. { d } else { -87. };
+                let d = at_least((part[i] - top) * scale, -87.);
                 let e = exp::<LEVEL>(d);
                 let ed = e * d;
                 zs[i] += e;
@@ -159,7 +219,7 @@ fn row_statistics_body<const LEVEL: u8>(logits: &[f32], target: usize, scale: f3
             }
         }
         for &l in rest {
-            let d = ((l - top) * scale).max(-87.);
+            let d = at_least((l - top) * scale, -87.);
             let e = exp::<LEVEL>(d);
             zs[0] += e;
             az[0] += e * d;
@@ -174,37 +234,37 @@ fn row_statistics_body<const LEVEL: u8>(logits: &[f32], target: usize, scale: f3
     let mean = a / z;
     let surprisal = z.ln() - f64::from(at - top) * f64::from(scale);
     RowStatistics {
-        surprisal: surprisal.max(0.) as f32,
+        surprisal: not_negative(surprisal),
         rank: 1 + above,
-        entropy: (z.ln() - mean).max(0.) as f32,
-        variance: (b / z - mean * mean).max(0.) as f32,
+        entropy: not_negative(z.ln() - mean),
+        variance: not_negative(b / z - mean * mean),
     }
 }
 
 #[inline(always)]
 fn row_surprisal_body<const LEVEL: u8>(logits: &[f32], target: usize, scale: f32) -> f32 {
-    let top = largest(logits, |v| v);
+    let top = largest(logits);
     let mut z = 0f64;
     for block in logits.chunks(LANES * 128) {
         let mut zs = [0f32; LANES];
         let (whole, rest) = block.as_chunks::<LANES>();
         for part in whole {
             for i in 0..LANES {
-                let d = (part[i] - top) * scale;
-                zs[i] += exp::<LEVEL>(if d > -87. { d } else { -87. });
+                zs[i] += exp::<LEVEL>(at_least((part[i] - top) * scale, -87.));
             }
         }
         for &l in rest {
-            zs[0] += exp::<LEVEL>(((l - top) * scale).max(-87.));
+            zs[0] += exp::<LEVEL>(at_least((l - top) * scale, -87.));
         }
         z += zs.iter().map(|&v| f64::from(v)).sum::<f64>();
     }
-    (z.ln() - f64::from(logits[target] - top) * f64::from(scale)).max(0.) as f32
+    not_negative(z.ln() - f64::from(logits[target] - top) * f64::from(scale))
 }
 
 #[inline(always)]
 fn quantize_row_body<const LEVEL: u8>(row: &[f32], bytes: &mut [u8]) -> f32 {
-    let top = largest(row, f32::abs).max(1e-9);
+    // bytes cannot say that a number is not finite: the row's scale does
+    let top = at_least(largest_magnitude(row), 1e-9);
     let scale = 127. / top;
     for (byte, &v) in bytes.iter_mut().zip(row) {
         // the sum rounds to a whole number, which stands in the low byte
@@ -243,6 +303,8 @@ fn add_normalise_body<const LEVEL: u8>(x: [&[f32]; 2], affine: Affine<'_>, sum: 
     let mean = total(sum, |v| v) / n;
     let variance = total(sum, |v| (v - mean) * (v - mean)) / n;
     let inverse = 1. / (variance + affine.epsilon).sqrt();
+    // a variance that overflows would leave `beta` alone, which looks like any other row
+    let inverse = if inverse > 0. { inverse } else { f32::NAN };
     for (((o, &v), &g), &b) in out.iter_mut().zip(&*sum).zip(affine.gamma).zip(affine.beta) {
         *o = fma::<LEVEL>((v - mean) * inverse, g, b);
     }
@@ -276,86 +338,131 @@ mod tests {
 
     #[test]
     fn exp_is_exact_to_a_few_units_in_the_last_place() {
-        let worst =
-            (-8700..=8700).map(|i| i as f32 / 100.).map(|x| (f64::from(exp::<AVX2>(x)) / f64::from(x).exp() - 1.).abs()).fold(0., f64::max);
-        assert!(worst < 2.5e-7, "worst relative error {worst:e}");
+        for exp in [exp::<PLAIN>, exp::<AVX2>] {
+            let error = |x: f32| (f64::from(exp(x)) / f64::from(x).exp() - 1.).abs();
+            let worst = (-8700..=8700).map(|i| error(i as f32 / 100.)).fold(0., f64::max);
+            assert!(worst < 2.5e-7, "worst relative error {worst:e}");
+            assert!(exp(f32::NAN).is_nan());
+        }
     }
 
     #[test]
     fn row_statistics_match_a_plain_f64_computation() {
-        for (n, scale) in [(1, 1.), (7, 1.), (16, 0.5), (1000, 1.), (50_257, 0.7)] {
-            let row = noise(n, n as u64);
-            let target = n / 3;
-            let l: Vec<f64> = row.iter().map(|&v| f64::from(v) * f64::from(scale)).collect();
-            let top = l.iter().copied().fold(f64::MIN, f64::max);
-            let z: f64 = l.iter().map(|v| (v - top).exp()).sum();
-            let ln = |v: f64| v - top - z.ln();
-            let h: f64 = -l.iter().map(|&v| ln(v).exp() * ln(v)).sum::<f64>();
-            let second: f64 = l.iter().map(|&v| ln(v).exp() * ln(v).powi(2)).sum();
-            let got = row_statistics(&row, target, scale);
-            assert!((f64::from(got.surprisal) + ln(l[target])).abs() < 1e-5, "surprisal, n = {n}");
-            assert!((f64::from(got.entropy) - h).abs() < 1e-5, "entropy, n = {n}");
-            assert!((f64::from(got.variance) - (second - h * h)).abs() < 1e-4, "variance, n = {n}");
-            assert_eq!(row_surprisal(&row, target, scale), got.surprisal, "surprisal alone, n = {n}");
-            assert_eq!(got.rank as usize, 1 + row.iter().filter(|&&v| v > row[target]).count(), "rank, n = {n}");
-        }
+        at_every_level(|level| {
+            for (n, scale) in [(1, 1.), (7, 1.), (16, 0.5), (1000, 1.), (50_257, 0.7)] {
+                let row = noise(n, n as u64);
+                let target = n / 3;
+                let l: Vec<f64> = row.iter().map(|&v| f64::from(v) * f64::from(scale)).collect();
+                let top = l.iter().copied().fold(f64::MIN, f64::max);
+                let z: f64 = l.iter().map(|v| (v - top).exp()).sum();
+                let ln = |v: f64| v - top - z.ln();
+                let h: f64 = -l.iter().map(|&v| ln(v).exp() * ln(v)).sum::<f64>();
+                let second: f64 = l.iter().map(|&v| ln(v).exp() * ln(v).powi(2)).sum();
+                let got = row_statistics(&row, target, scale);
+                assert!((f64::from(got.surprisal) + ln(l[target])).abs() < 1e-5, "surprisal, n = {n}, level {level}");
+                assert!((f64::from(got.entropy) - h).abs() < 1e-5, "entropy, n = {n}, level {level}");
+                assert!((f64::from(got.variance) - (second - h * h)).abs() < 1e-4, "variance, n = {n}, level {level}");
+                assert_eq!(row_surprisal(&row, target, scale), got.surprisal, "surprisal alone, n = {n}, level {level}");
+                assert_eq!(got.rank as usize, 1 + row.iter().filter(|&&v| v > row[target]).count(), "rank, n = {n}, level {level}");
+            }
+        });
     }
 
     #[test]
     fn a_certain_row_has_no_entropy_and_no_surprisal() {
-        let mut row = vec![-200.; 100];
-        row[3] = 200.;
-        let certain = row_statistics(&row, 3, 1.);
-        assert_eq!((certain.surprisal, certain.rank), (0., 1));
-        assert!(certain.entropy < 1e-6 && certain.variance < 1e-6, "{certain:?}");
-        assert_eq!(row_statistics(&row, 4, 1.).rank, 2);
+        at_every_level(|level| {
+            let mut row = vec![-200.; 100];
+            row[3] = 200.;
+            let certain = row_statistics(&row, 3, 1.);
+            assert_eq!((certain.surprisal, certain.rank), (0., 1));
+            assert!(certain.entropy < 1e-6 && certain.variance < 1e-6, "{certain:?}, level {level}");
+            assert_eq!(row_statistics(&row, 4, 1.).rank, 2);
+        });
     }
 
     #[test]
     fn quantised_rows_come_back_within_half_a_step() {
-        for n in [1, 5, 16, 100, 1024] {
-            let row = noise(n, 3);
-            let mut bytes = vec![0; n];
-            let top = quantize_row(&row, &mut bytes);
-            for (v, b) in row.iter().zip(&bytes) {
-                assert!((v - (f32::from(*b) - 128.) / 127. * top).abs() <= top / 253., "{v} became {b}");
+        at_every_level(|level| {
+            for n in [1, 5, 16, 100, 1024] {
+                let row = noise(n, 3);
+                let mut bytes = vec![0; n];
+                let top = quantize_row(&row, &mut bytes);
+                for (v, b) in row.iter().zip(&bytes) {
+                    assert!((v - (f32::from(*b) - 128.) / 127. * top).abs() <= top / 253., "{v} became {b}, level {level}");
+                }
             }
-        }
-        let mut bytes = [7; 4];
-        assert_eq!(quantize_row(&[0.; 4], &mut bytes), 1e-9);
-        assert_eq!(bytes, [128; 4]);
+            let mut bytes = [7; 4];
+            assert_eq!(quantize_row(&[0.; 4], &mut bytes), 1e-9);
+            assert_eq!(bytes, [128; 4]);
+        });
     }
 
     #[test]
     fn normalised_rows_match_a_plain_f64_computation() {
-        for n in [1, 5, 16, 100, 768] {
-            let (a, b, gamma, beta) = (noise(n, 1), noise(n, 2), noise(n, 3), noise(n, 4));
-            let (mut sum, mut out) = (vec![0.; n], vec![0.; n]);
-            add_normalise([&a, &b], Affine { gamma: &gamma, beta: &beta, epsilon: 0.01 }, &mut sum, &mut out);
-            let s: Vec<f64> = a.iter().zip(&b).map(|(a, b)| f64::from(*a) + f64::from(*b)).collect();
-            let mean = s.iter().sum::<f64>() / n as f64;
-            let variance = s.iter().map(|v| (v - mean).powi(2)).sum::<f64>() / n as f64;
-            for i in 0..n {
-                let want = (s[i] - mean) / (variance + 0.01).sqrt() * f64::from(gamma[i]) + f64::from(beta[i]);
-                assert!(
-                    (f64::from(out[i]) - want).abs() < 2e-5 && (f64::from(sum[i]) - s[i]).abs() < 1e-5,
-                    "n = {n}, place {i}: {}, expected {want}",
-                    out[i]
-                );
+        at_every_level(|level| {
+            for n in [1, 5, 16, 100, 768] {
+                let (a, b, gamma, beta) = (noise(n, 1), noise(n, 2), noise(n, 3), noise(n, 4));
+                let (mut sum, mut out) = (vec![0.; n], vec![0.; n]);
+                add_normalise([&a, &b], Affine { gamma: &gamma, beta: &beta, epsilon: 0.01 }, &mut sum, &mut out);
+                let s: Vec<f64> = a.iter().zip(&b).map(|(a, b)| f64::from(*a) + f64::from(*b)).collect();
+                let mean = s.iter().sum::<f64>() / n as f64;
+                let variance = s.iter().map(|v| (v - mean).powi(2)).sum::<f64>() / n as f64;
+                for i in 0..n {
+                    let want = (s[i] - mean) / (variance + 0.01).sqrt() * f64::from(gamma[i]) + f64::from(beta[i]);
+                    assert!(
+                        (f64::from(out[i]) - want).abs() < 2e-5 && (f64::from(sum[i]) - s[i]).abs() < 1e-5,
+                        "n = {n}, place {i}: {}, expected {want}, level {level}",
+                        out[i]
+                    );
+                }
             }
-        }
+        });
     }
 
     #[test]
     fn gelu_matches_its_definition_also_far_out() {
-        let x: Vec<f32> = noise(200, 9).into_iter().chain([0., 40., -40., 1e4, -1e4]).collect();
-        let (bias, mut out) = (vec![0.25; x.len()], vec![0.; x.len()]);
-        scale_bias_gelu(&x, 0.5, &bias, &mut out);
-        for (x, got) in x.iter().zip(&out) {
-            let v = f64::from(*x) * 0.5 + 0.25;
-            let u = (2. / std::f64::consts::PI).sqrt() * (v + 0.044_715 * v.powi(3));
-            let want = 0.5 * v * (1. + u.tanh());
-            assert!((f64::from(*got) - want).abs() <= 1e-6 * want.abs().max(1.), "gelu({v}) = {got}, expected {want}");
-        }
+        at_every_level(|level| {
+            let x: Vec<f32> = noise(200, 9).into_iter().chain([0., 40., -40., 1e4, -1e4]).collect();
+            let (bias, mut out) = (vec![0.25; x.len()], vec![0.; x.len()]);
+            scale_bias_gelu(&x, 0.5, &bias, &mut out);
+            for (x, got) in x.iter().zip(&out) {
+                let v = f64::from(*x) * 0.5 + 0.25;
+                let u = (2. / std::f64::consts::PI).sqrt() * (v + 0.044_715 * v.powi(3));
+                let want = 0.5 * v * (1. + u.tanh());
+                assert!((f64::from(*got) - want).abs() <= 1e-6 * want.abs().max(1.), "gelu({v}) = {got}, expected {want}, level {level}");
+            }
+        });
+    }
+
+    #[test]
+    fn what_is_no_number_stays_none() {
+        at_every_level(|level| {
+            let three = [1., f32::NAN, 2.];
+            assert!(row_statistics(&three, 0, 1.).surprisal.is_nan() && row_surprisal(&three, 0, 1.).is_nan(), "level {level}");
+            for bad in [f32::NAN, f32::INFINITY] {
+                for (n, at) in [(16, 3), (40, 39), (5000, 2100)] {
+                    let mut row = noise(n, 5);
+                    row[at] = bad;
+                    let RowStatistics { surprisal, rank: _, entropy, variance } = row_statistics(&row, 0, 0.5);
+                    let found = [surprisal, entropy, variance, row_surprisal(&row, 0, 0.5)];
+                    assert!(found.iter().all(|v| v.is_nan()), "{bad} at {at} of {n}, level {level}: {found:?}");
+                    let top = quantize_row(&row, &mut vec![0; n]);
+                    assert!(top.is_nan() == bad.is_nan() && !top.is_finite(), "{bad} at {at} of {n}, level {level}: {top}");
+                    let mut out = vec![0.; n];
+                    scale_bias_gelu(&row, 1., &vec![0.; n], &mut out);
+                    assert!(!out[at].is_finite(), "{bad} at {at} of {n}, level {level}");
+                }
+            }
+        });
+    }
+
+    #[test]
+    fn a_row_whose_variance_overflows_is_not_normalised_to_the_bias() {
+        at_every_level(|level| {
+            let (mut x, ones, mut sum, mut out) = (noise(40, 6), vec![1.; 40], vec![0.; 40], vec![0.; 40]);
+            x[7] = 1e30;
+            add_normalise([&x, &ones], Affine { gamma: &ones, beta: &ones, epsilon: 1e-5 }, &mut sum, &mut out);
+            assert!(out.iter().all(|v| v.is_nan()), "level {level}: {out:?}");
+        });
     }
 }

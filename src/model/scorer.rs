@@ -20,11 +20,13 @@ use std::{
     num::NonZero,
     path::Path,
     sync::{
-        Mutex, PoisonError,
+        Mutex, Once, PoisonError,
         atomic::{AtomicUsize, Ordering},
     },
     thread,
 };
+
+mod memory;
 
 /// Rows of logits that exist at a time, those of branches counted.
 const HEAD_ROWS: usize = 256;
@@ -49,33 +51,32 @@ pub(crate) struct Gpt2 {
 pub(super) struct Choice {
     pub(super) flavour: Flavour,
     storage: Storage,
-    precision: Precision,
     pub(super) cuda: Option<u32>,
 }
 
 impl Choice {
     pub(super) fn of(device: Device, precision: Precision) -> Result<Self, ModelError> {
         let refuse = |what: &str| Err(ModelError::Unsupported(what.to_owned()));
-        let (flavour, storage, precision, cuda) = match (device, precision) {
-            (Device::Cuda(n), Precision::Auto | Precision::Fp16) => (Flavour::Half, Storage::F16, Precision::Fp16, Some(n)),
-            (Device::Cuda(n), Precision::Fp32) => (Flavour::Plain, Storage::F32, Precision::Fp32, Some(n)),
+        let (flavour, storage, cuda) = match (device, precision) {
+            (Device::Cuda(n), Precision::Auto | Precision::Fp16) => (Flavour::Half, Storage::F16, Some(n)),
+            (Device::Cuda(n), Precision::Fp32) => (Flavour::Plain, Storage::F32, Some(n)),
             (Device::Cuda(_), Precision::Int8) => return refuse("int8 runs on the CPU only; on cuda choose fp16 or fp32"),
-            (_, Precision::Auto | Precision::Int8) => (Flavour::CpuI8, Storage::I8(Bits::of_this_processor()), Precision::Int8, None),
-            (_, Precision::Fp32) => (Flavour::CpuF32, Storage::F32, Precision::Fp32, None),
+            (_, Precision::Auto | Precision::Int8) => (Flavour::CpuI8, Storage::I8(Bits::of_this_processor()), None),
+            (_, Precision::Fp32) => (Flavour::CpuF32, Storage::F32, None),
             (_, Precision::Fp16) => return refuse("fp16 runs on cuda only; on the CPU choose int8 or fp32"),
         };
-        Ok(Self { flavour, storage, precision, cuda })
+        Ok(Self { flavour, storage, cuda })
     }
 
     /// A flavour on the CPU, also one that is meant for CUDA.
     #[cfg(test)]
     pub(super) fn on_the_cpu(flavour: Flavour) -> Self {
-        let (storage, precision) = match flavour {
-            Flavour::Half => (Storage::F16, Precision::Fp16),
-            Flavour::CpuI8 => (Storage::I8(Bits::of_this_processor()), Precision::Int8),
-            Flavour::Plain | Flavour::CpuF32 => (Storage::F32, Precision::Fp32),
+        let storage = match flavour {
+            Flavour::Half => Storage::F16,
+            Flavour::CpuI8 => Storage::I8(Bits::of_this_processor()),
+            Flavour::Plain | Flavour::CpuF32 => Storage::F32,
         };
-        Self { flavour, storage, precision, cuda: None }
+        Self { flavour, storage, cuda: None }
     }
 }
 
@@ -123,7 +124,7 @@ fn start(
     options: &LoadOptions,
 ) -> Result<(Vec<Session>, ModelInfo), ModelError> {
     let prepared = convert::prepare(&job(checkpoint, choice, options))?;
-    let workers = if choice.cuda.is_some() { 1 } else { threads(options.threads) };
+    let workers = if choice.cuda.is_some() { 1 } else { workers(options.threads, &prepared) };
     let sessions = (0..workers).map(|_| session(environment, checkpoint, choice, &prepared)).collect::<Result<_, _>>()?;
     Ok((sessions, info(checkpoint, choice)))
 }
@@ -152,7 +153,7 @@ pub(super) fn info(checkpoint: &Checkpoint, choice: &Choice) -> ModelInfo {
         layers: config.layers,
         width: config.width,
         device: choice.cuda.map_or_else(|| "cpu".to_owned(), |n| format!("cuda:{n}")),
-        precision: choice.precision.to_string(),
+        precision: choice.storage.name().to_owned(),
         runtime: String::new(),
         branches: checkpoint.branches.as_ref().map(|b| b.info.clone()),
     }
@@ -161,6 +162,22 @@ pub(super) fn info(checkpoint: &Checkpoint, choice: &Choice) -> ModelInfo {
 /// Threads to use where the user said `asked`; 0 means one per core.
 pub(super) fn threads(asked: usize) -> usize {
     if asked > 0 { asked } else { thread::available_parallelism().map_or(1, NonZero::get) }
+}
+
+/// Sessions on the CPU: as many as the user asked for; where nothing was asked for, one a core, if memory has room for their weights.
+fn workers(asked: usize, prepared: &Prepared) -> usize {
+    let all = threads(asked);
+    if asked > 0 {
+        return all;
+    }
+    let weights = prepared.tensors.values().map(|t| t.length).sum();
+    let found = memory::sessions(all, weights, memory::available());
+    if found < all {
+        tracing::warn!(
+            "memory has room for {found} of {all} sessions, one a core, so scoring is slower; --threads starts more in spite of it"
+        );
+    }
+    found
 }
 
 fn session(environment: &Environment, checkpoint: &Checkpoint, choice: &Choice, prepared: &Prepared) -> Result<Session, ModelError> {
@@ -183,6 +200,7 @@ pub(super) fn with_weights(builder: SessionBuilder, prepared: &Prepared) -> ort:
         WeightFile::Memory(bytes) => {
             (builder.with_external_initializer_file_in_memory(graph::IN_MEMORY, bytes.clone())?, graph::IN_MEMORY.to_owned())
         }
+        // nothing is lost: a path that is not UTF-8 is not taken
         WeightFile::Disk(path) => {
             let location = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
             let folder = path.parent().unwrap_or(Path::new(".")).to_string_lossy().into_owned();
@@ -307,7 +325,7 @@ impl Gpt2 {
         } else {
             let work = &work;
             thread::scope(|scope| {
-                let threads: Vec<_> = self.sessions.iter_mut().map(|s| scope.spawn(move || work(s))).collect();
+                let threads: Vec<_> = self.sessions.iter_mut().take(groups.len()).map(|s| scope.spawn(move || work(s))).collect();
                 threads.into_iter().flat_map(|t| t.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))).collect()
             })
         };
@@ -344,12 +362,24 @@ impl Scorer for Gpt2 {
         for scored in scored {
             scored.put(&mut out[scored.window.text]);
         }
-        if !out.iter().all(TokenScores::is_finite) {
-            return Err(ModelError::Run(
-                "the model gave numbers that are not finite; its weights may be damaged, or too large for this precision".into(),
-            ));
-        }
+        tell_of_damage(&out);
         Ok(out)
+    }
+}
+
+/// Says once a process what to do about numbers that are not finite. They are given out as they are, since the texts beside them are well:
+/// no verdict is made of them.
+fn tell_of_damage(scores: &[TokenScores]) {
+    static TOLD: Once = Once::new();
+    let bad = scores.iter().filter(|s| !s.is_finite()).count();
+    if bad > 0 {
+        TOLD.call_once(|| {
+            tracing::warn!(
+                "the model gave numbers that are not finite for {bad} of {} texts, which get no verdict; its weights may be damaged (compare \
+                 the model's hash, get its files again) or too large for this precision (try --precision fp32); this is told once",
+                scores.len()
+            );
+        });
     }
 }
 
@@ -402,6 +432,8 @@ fn run_group(
     Ok(group.iter().zip(pooled).map(one).collect())
 }
 
+#[cfg(test)]
+mod damaged;
 #[cfg(test)]
 mod flavours;
 

@@ -1,4 +1,5 @@
-//! Reads a safetensors file, from memory or from disk, one tensor at a time; only the header is ever held whole.
+//! Reads a safetensors file, from memory or from disk, one tensor at a time; of a file on disk only the header is ever held whole, and
+//! all is read through the one handle that it was opened with, so that a file put in its place changes nothing.
 //! A matrix may be packed: I8, beside a tensor of its name and `.scale` (F32) that it is multiplied by, one number for each row
 //! (shape [rows, 1]) or for each column ([1, columns]).
 
@@ -7,10 +8,11 @@ use half::{bf16, f16, slice::HalfFloatSliceExt};
 use safetensors::{Dtype, tensor::Metadata};
 use std::{
     borrow::Cow,
-    fs::File,
+    fs::{self, File},
     io::{Read, Seek, SeekFrom},
     path::{Path, PathBuf},
-    sync::{Mutex, PoisonError},
+    sync::{Mutex, MutexGuard, PoisonError},
+    time::SystemTime,
 };
 
 /// Headers above this are refused before they are read.
@@ -27,7 +29,17 @@ pub(crate) struct Weights {
 
 enum Data {
     Memory(Cow<'static, [u8]>),
-    File(PathBuf, Mutex<File>),
+    File { path: PathBuf, file: Mutex<File>, opened: Stamp },
+}
+
+/// A file's length and when it was last written to: what tells that it changed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Stamp(u64, Option<SystemTime>);
+
+impl Stamp {
+    fn of(metadata: &fs::Metadata) -> Self {
+        Self(metadata.len(), metadata.modified().ok())
+    }
 }
 
 impl Weights {
@@ -43,7 +55,8 @@ impl Weights {
         let place = path.display().to_string();
         let fault = |e: std::io::Error| checkpoint(&place, format!("cannot be read: {e}"));
         let mut file = File::open(path).map_err(fault)?;
-        let length = file.metadata().map_err(fault)?.len();
+        let opened = Stamp::of(&file.metadata().map_err(fault)?);
+        let length = opened.0;
         let mut first = [0; 8];
         file.read_exact(&mut first).map_err(|_| checkpoint(&place, format!("is no safetensors file: {length} bytes long")))?;
         let size = u64::from_le_bytes(first);
@@ -54,7 +67,7 @@ impl Weights {
         bytes.resize(8 + size as usize, 0);
         file.read_exact(&mut bytes[8..]).map_err(fault)?;
         let (start, metadata) = header(&bytes, length, &place)?;
-        Ok(Self { metadata, start, data: Data::File(path.to_owned(), Mutex::new(file)), place })
+        Ok(Self { metadata, start, data: Data::File { path: path.to_owned(), file: Mutex::new(file), opened }, place })
     }
 
     /// The file's name in errors.
@@ -66,7 +79,7 @@ impl Weights {
     pub(crate) fn path(&self) -> Option<&Path> {
         match &self.data {
             Data::Memory(_) => None,
-            Data::File(path, _) => Some(path),
+            Data::File { path, .. } => Some(path),
         }
     }
 
@@ -95,21 +108,38 @@ impl Weights {
     pub(crate) fn digest(&self, hash: &mut blake3::Hasher) -> Result<(), ModelError> {
         match &self.data {
             Data::Memory(bytes) => hash.update(bytes),
-            Data::File(path, _) => {
+            Data::File { file, .. } => {
                 let fault = |e: std::io::Error| checkpoint(&self.place, format!("cannot be read: {e}"));
-                hash.update_reader(File::open(path).map_err(fault)?).map_err(fault)?
+                let mut file = locked(file);
+                file.seek(SeekFrom::Start(0)).map_err(fault)?;
+                hash.update_reader(&mut *file).map_err(fault)?
             }
         };
         Ok(())
+    }
+
+    /// Refuses a file that was written to since it was opened: what was read of it may be neither the old tensors nor the new ones.
+    pub(crate) fn check_unchanged(&self) -> Result<(), ModelError> {
+        let Data::File { file, opened, .. } = &self.data else { return Ok(()) };
+        let now = locked(file).metadata().map_err(|e| checkpoint(&self.place, format!("cannot be read: {e}")))?;
+        if Stamp::of(&now) == *opened {
+            return Ok(());
+        }
+        Err(checkpoint(&self.place, "changed while it was read; run again once nothing writes to it".to_owned()))
+    }
+
+    /// Whether the file that now has this path is the one that was opened, as far as length and time tell.
+    pub(crate) fn is_at(&self, path: &Path) -> bool {
+        matches!(&self.data, Data::File { opened, .. } if fs::metadata(path).is_ok_and(|now| Stamp::of(&now) == *opened))
     }
 
     fn bytes(&self, name: &str) -> Result<Cow<'_, [u8]>, ModelError> {
         let (from, length) = self.position(name).ok_or_else(|| checkpoint(&self.place, format!("tensor `{name}` is missing")))?;
         match &self.data {
             Data::Memory(bytes) => Ok(Cow::Borrowed(&bytes[from as usize..(from + length) as usize])),
-            Data::File(_, file) => {
+            Data::File { file, .. } => {
                 let mut out = vec![0; length as usize];
-                let mut file = file.lock().unwrap_or_else(PoisonError::into_inner);
+                let mut file = locked(file);
                 let read = file.seek(SeekFrom::Start(from)).and_then(|_| file.read_exact(&mut out));
                 read.map_err(|e| checkpoint(&self.place, format!("tensor `{name}` cannot be read: {e}")))?;
                 Ok(Cow::Owned(out))
@@ -177,6 +207,10 @@ impl Weights {
     }
 }
 
+fn locked(file: &Mutex<File>) -> MutexGuard<'_, File> {
+    file.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
 /// The numbers that a packed matrix is multiplied by.
 enum Scale {
     Rows(Vec<f32>),
@@ -206,8 +240,8 @@ fn checkpoint(place: &str, message: String) -> ModelError {
 mod tests {
     use super::*;
 
-    /// A file in memory: each tensor's name, element type, shape and bytes.
-    fn file(tensors: &[(&str, &str, &[usize], Vec<u8>)]) -> Weights {
+    /// A file: each tensor's name, element type, shape and bytes.
+    fn encoded(tensors: &[(&str, &str, &[usize], Vec<u8>)]) -> Vec<u8> {
         let mut header = serde_json::Map::new();
         let mut data: Vec<u8> = Vec::new();
         for (name, dtype, shape, bytes) in tensors {
@@ -219,7 +253,12 @@ mod tests {
         let mut bytes = (text.len() as u64).to_le_bytes().to_vec();
         bytes.extend(text.into_bytes());
         bytes.extend(data);
-        Weights::from_bytes(bytes, "packed.safetensors").unwrap()
+        bytes
+    }
+
+    /// The same, read from memory.
+    fn file(tensors: &[(&str, &str, &[usize], Vec<u8>)]) -> Weights {
+        Weights::from_bytes(encoded(tensors), "packed.safetensors").unwrap()
     }
 
     fn floats(values: &[f32]) -> Vec<u8> {
@@ -249,5 +288,37 @@ mod tests {
         assert!(told(&[packed(), ("w.scale", "F16", &[2, 1], vec![0; 4])]).contains("is F16 of shape"));
         assert!(told(&[("w", "I8", &[6], WHOLE.to_vec()), ("w.scale", "F32", &[6, 1], floats(&[1.; 6]))]).contains("expected a matrix"));
         assert!(told(&[("w", "I64", &[1], vec![0; 8])]).contains("has element type I64, expected F32, F16 or BF16, or I8"));
+    }
+
+    #[test]
+    #[cfg(unix)]
+    fn the_hash_is_of_the_file_that_is_read_also_where_another_took_its_name() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("model.safetensors");
+        let old = encoded(&[("w", "F32", &[2], floats(&[1., 2.]))]);
+        fs::write(&path, &old).unwrap();
+        let weights = Weights::open(&path).unwrap();
+        assert!(weights.is_at(&path));
+        fs::write(folder.path().join("new"), encoded(&[("w", "F32", &[3], floats(&[3., 4., 5.]))])).unwrap();
+        fs::rename(folder.path().join("new"), &path).unwrap();
+        let mut hash = blake3::Hasher::new();
+        weights.digest(&mut hash).unwrap();
+        assert_eq!(hash.finalize(), blake3::hash(&old));
+        assert_eq!(weights.read("w").unwrap(), [1., 2.]);
+        // what was opened is still whole, but no longer what that path leads to
+        weights.check_unchanged().unwrap();
+        assert!(!weights.is_at(&path));
+    }
+
+    #[test]
+    fn a_file_that_is_written_to_while_it_is_read_is_told() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("model.safetensors");
+        fs::write(&path, encoded(&[("w", "F32", &[2], floats(&[1., 2.]))])).unwrap();
+        let weights = Weights::open(&path).unwrap();
+        weights.check_unchanged().unwrap();
+        fs::write(&path, encoded(&[("w", "F32", &[3], floats(&[3., 4., 5.]))])).unwrap();
+        let told = weights.check_unchanged().unwrap_err().to_string();
+        assert!(told.starts_with(&path.display().to_string()) && told.contains("changed while it was read; run again"), "{told}");
     }
 }

@@ -74,6 +74,11 @@ impl Cache {
         }
     }
 
+    /// Empties every sequence.
+    pub(super) fn clear(&mut self) {
+        self.layers.iter_mut().for_each(Vec::clear);
+    }
+
     /// Makes each `to` what its `from` was before: (from, to).
     pub(super) fn copy(&mut self, moves: &[(usize, usize)]) {
         for layer in &mut self.layers {

@@ -96,6 +96,15 @@ impl Gpt2Generator {
         }
         Ok(())
     }
+
+    /// After a failed run: some layers may hold the new tokens and others not, also of sequences that have no length yet.
+    fn forget_all(&mut self) {
+        self.lengths.clear();
+        match &mut self.engine {
+            Engine::Own { cache, .. } => cache.lock().unwrap_or_else(PoisonError::into_inner).clear(),
+            Engine::Plain(plain) => plain.clear(),
+        }
+    }
 }
 
 impl Generator for Gpt2Generator {
@@ -131,20 +140,15 @@ impl Generator for Gpt2Generator {
             Engine::Own { session, .. } => run(session, steps, &self.lengths, logits),
             Engine::Plain(plain) => plain.extend(steps, logits),
         };
-        if let Err(error) = ran {
-            // some layers may hold the new tokens and others not
-            (0..self.lengths.len()).for_each(|sequence| self.forget(sequence));
-            return Err(ModelError::Run(error.to_string()));
+        if let Err(what) = ran.map_err(|e| e.to_string()).and_then(|()| finite(logits)) {
+            self.forget_all();
+            return Err(ModelError::Run(what));
         }
         for step in steps {
             if self.lengths.len() <= step.sequence {
                 self.lengths.resize(step.sequence + 1, 0);
             }
             self.lengths[step.sequence] += step.tokens.len();
-        }
-        if logits.iter().any(|v| !v.is_finite()) {
-            let what = "the model gave numbers that are not finite; its weights may be damaged, or too large for this precision";
-            return Err(ModelError::Run(what.into()));
         }
         Ok(())
     }
@@ -176,6 +180,13 @@ impl Generator for Gpt2Generator {
         }
         Ok(())
     }
+}
+
+fn finite(logits: &[f32]) -> Result<(), String> {
+    if logits.iter().all(|v| v.is_finite()) {
+        return Ok(());
+    }
+    Err("the model gave numbers that are not finite; its weights may be damaged, or too large for this precision".to_owned())
 }
 
 /// One run of the graph with our own operators.

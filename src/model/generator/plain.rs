@@ -54,6 +54,13 @@ impl Plain {
         }
     }
 
+    /// Empties every sequence.
+    pub(super) fn clear(&mut self) {
+        self.sequences.clear();
+        // without a past the next run starts anew
+        self.past.clear();
+    }
+
     pub(super) fn copy(&mut self, moves: &[(usize, usize)]) {
         let copies: Vec<_> = moves.iter().map(|&(from, _)| self.sequences.get(from).cloned().unwrap_or_default()).collect();
         for (&(_, to), copy) in moves.iter().zip(copies) {
@@ -68,8 +75,17 @@ impl Plain {
         &mut self.sequences[number]
     }
 
-    /// As [`super::Generator::extend`].
+    /// As [`super::Generator::extend`]; after a failure every sequence is empty.
     pub(super) fn extend(&mut self, steps: &[Step<'_>], logits: &mut Vec<f32>) -> ort::Result<()> {
+        let ran = self.advance(steps, logits);
+        if ran.is_err() {
+            // sequences and columns already count what the past does not hold
+            self.clear();
+        }
+        ran
+    }
+
+    fn advance(&mut self, steps: &[Step<'_>], logits: &mut Vec<f32>) -> ort::Result<()> {
         let mut new = vec![Vec::new(); self.sequences.len()];
         for step in steps {
             self.sequence(step.sequence).tokens.extend_from_slice(step.tokens);

@@ -188,6 +188,63 @@ fn wrong_steps_are_refused_and_leave_the_rest_alone() {
     generator.extend(&[], &mut logits).unwrap();
 }
 
+/// Logits after tokens that continue a sequence.
+fn after(generator: &mut Gpt2Generator, sequence: usize, tokens: &[u32]) -> Vec<f32> {
+    let mut logits = Vec::new();
+    generator.extend(&[Step { sequence, tokens }], &mut logits).unwrap();
+    logits
+}
+
+/// What a run that stopped after the first layer leaves of a sequence in our own cache: keys and values of one token.
+fn leave_behind(generator: &Gpt2Generator, sequence: usize, value: f32) {
+    let Engine::Own { cache, .. } = &generator.engine else { return };
+    let (width, spans) = (24, [cache::Span { sequence, tokens: 1 }]);
+    let work = cache::Attention { layer: 0, qkv: &vec![value; 3 * width], spans: &spans, scale: 1. };
+    cache.lock().unwrap().attend(&work, None, &mut vec![0.; width]).unwrap();
+}
+
+#[test]
+fn the_plain_graph_begins_anew_after_a_failed_run() {
+    let mut generator = on_the_cpu("plain", Flavour::Plain);
+    let fresh = after(&mut on_the_cpu("plain", Flavour::Plain), 1, &[4, 5, 6]);
+    let Engine::Plain(plain) = &mut generator.engine else { panic!("expected the plain graph") };
+    let mut logits = Vec::new();
+    plain.extend(&[Step { sequence: 0, tokens: &[1, 2] }], &mut logits).unwrap();
+    // no vocabulary of 457 has it
+    let steps = [Step { sequence: 0, tokens: &[3] }, Step { sequence: 1, tokens: &[9999] }];
+    plain.extend(&steps, &mut logits).unwrap_err();
+    logits.clear();
+    plain.extend(&[Step { sequence: 1, tokens: &[4, 5, 6] }], &mut logits).unwrap();
+    assert!(worst(&logits, &fresh) <= TOLERANCE);
+}
+
+#[test]
+fn a_failed_run_leaves_no_sequence_behind() {
+    for (flavour, tolerance) in [(Flavour::CpuF32, 0.), (Flavour::CpuI8, 0.), (Flavour::Plain, TOLERANCE)] {
+        let fresh = after(&mut on_the_cpu("plain", flavour), 3, &[4, 5, 6]);
+        let mut generator = on_the_cpu("plain", flavour);
+        after(&mut generator, 0, &[1, 2]);
+        leave_behind(&generator, 3, 0.5);
+        // so that the graph is the one that refuses the token
+        generator.info.vocabulary = 10_000;
+        generator.extend(&[Step { sequence: 3, tokens: &[9999] }], &mut Vec::new()).unwrap_err();
+        assert_eq!([0, 3].map(|s| generator.length(s)), [0, 0], "{flavour:?}");
+        let off = worst(&after(&mut generator, 3, &[4, 5, 6]), &fresh);
+        assert!(off <= tolerance, "{flavour:?}: {off:e}");
+    }
+}
+
+#[test]
+fn numbers_that_are_not_finite_leave_no_sequence_behind() {
+    let fresh = after(&mut on_the_cpu("plain", Flavour::CpuF32), 0, &[4, 5, 6]);
+    let mut generator = on_the_cpu("plain", Flavour::CpuF32);
+    leave_behind(&generator, 0, f32::NAN);
+    let told = generator.extend(&[Step { sequence: 0, tokens: &[4, 5, 6] }], &mut Vec::new()).unwrap_err().to_string();
+    assert!(told.contains("not finite"), "{told}");
+    assert_eq!(generator.length(0), 0);
+    assert_eq!(after(&mut generator, 0, &[4, 5, 6]), fresh);
+}
+
 #[test]
 fn tokens_become_the_text_that_they_were_made_from() {
     for name in ["plain", "vocab_merges"] {

@@ -61,9 +61,11 @@ fn a_half_file_is_made_again_and_what_a_killed_process_left_is_in_no_ones_way() 
 
     let part = file.with_file_name("0123456789abcdef.1.0.part");
     fs::write(&part, &whole[..whole.len() / 2]).unwrap();
-    let mut other = whole.clone();
+    let (mut other, mut flipped) = (whole.clone(), whole.clone());
     other[20] ^= 1;
-    for damaged in [&whole[..whole.len() / 2], &whole[..9], b"", &other] {
+    // one bit of the data, of which the header says nothing but its digest
+    *flipped.last_mut().unwrap() ^= 1;
+    for damaged in [&whole[..whole.len() / 2], &whole[..9], b"", &other, &flipped] {
         fs::write(&file, damaged).unwrap();
         assert_eq!(scored(&run()), first);
         assert_eq!(fs::read(&file).unwrap(), whole);
@@ -127,7 +129,10 @@ fn a_repository_in_the_hugging_face_cache_loads_by_its_id() {
         with_input(command.args(["--precision", precision]).env("HF_HOME", home.path()), TEXT)
     };
     let copy = Copy::of("plain");
-    let direct = scored(&with_input(score(copy.0.path(), home.path()).args(["--precision", "fp32"]), TEXT));
+    // a directory of the user's own is copied, as it may be written into
+    let elsewhere = tempfile::tempdir().unwrap();
+    let direct = scored(&with_input(score(copy.0.path(), elsewhere.path()).args(["--precision", "fp32"]), TEXT));
+    assert_eq!(kept(elsewhere.path()).len(), 1);
     assert_eq!(scored(&run("somebody/gpt2-tiny", "fp32")), direct);
     assert!(kept(home.path()).is_empty(), "fp32 weights are read where they lie");
     assert!((scored(&run("somebody/gpt2-tiny", "int8")) - direct).abs() < 0.05);

@@ -3,6 +3,7 @@
 mod branches;
 mod cache;
 mod library;
+mod tokenizer;
 
 use highwater::model::{self, BranchSource, Device, LoadOptions, ModelError, ModelSource, Precision};
 use serde_json::{Map, Value, json};
