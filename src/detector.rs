@@ -3,6 +3,7 @@
 use crate::{
     calibration::{Calibration, SHORTEST},
     model::{ModelError, ModelInfo, Scorer, TokenScores, Tokens},
+    score::repeated,
     text::{self, Document, Normalized},
     verdict::{Assessment, Evidence, Policy, TokenScore},
 };
@@ -65,15 +66,16 @@ struct Prepared {
 }
 
 impl Prepared {
-    /// The scores that statistics are made of: without the pieces of characters that the tokenizer splits, unless fewer others are left than a
-    /// p-value takes. The later pieces are no surprise, and a few words in another script would pass for a machine's. Of the branches also without line
-    /// breaks: they are tuned on texts that have none, and tell only how much of the base each has forgotten.
+    /// The scores that statistics are made of: without what the text repeats of itself, and without the pieces of characters that the tokenizer
+    /// splits. The second time and the later pieces are no surprise: a refrain, or a few words in another script, would pass for a machine's. Of
+    /// the branches also without line breaks: they are tuned on texts that have none, and tell only how much of the base each has forgotten.
+    /// Line breaks with less between them than a p-value takes are no text.
     fn counted(&self, scores: &TokenScores) -> TokenScores {
-        let all = 0..scores.len();
-        let whole: Vec<usize> = all.clone().filter(|&at| !self.is_piece(at)).collect();
-        let places = if whole.len() < SHORTEST { all.collect() } else { whole };
+        let repeated = repeated(&self.tokens.ids);
+        let counts = |at: &usize| !self.is_piece(*at) && !repeated.get(*at).copied().unwrap_or_default();
+        let places: Vec<usize> = (0..scores.len()).filter(counts).collect();
         let in_line: Vec<usize> = places.iter().copied().filter(|&at| !self.breaks_line(at)).collect();
-        scores.only(&places, &in_line)
+        scores.only(if in_line.len() < SHORTEST { &in_line } else { &places }, &in_line)
     }
 
     /// Whether this token shares a character with the one before or after it.
@@ -164,6 +166,7 @@ impl Detector {
             document,
             normalization: text::Normalization { invalid_utf8: document.invalid_utf8, ..prepared.normalized.counts },
             tokens: &counted,
+            empty: prepared.tokens.ids.is_empty(),
             unsupported_language: prepared.unsupported_language,
             not_prose: prepared.not_prose,
         };
@@ -184,7 +187,8 @@ fn prepare_one(scorer: &dyn Scorer, document: &Document, normalize: bool) -> Res
     let normalized = text::normalize(&document.text, normalize);
     let tokens = if normalized.text.trim().is_empty() { Tokens::default() } else { scorer.tokenize(&normalized.text)? };
     let unsupported_language = text::unsupported_language(&normalized.text).is_some();
-    let not_prose = text::not_prose(&normalized.text);
+    // of fewer tokens there is no evidence in any case, and that they are few says it better
+    let not_prose = tokens.ids.len() >= SHORTEST && text::not_prose(&normalized.text);
     Ok(Prepared { normalized, tokens, unsupported_language, not_prose })
 }
 
@@ -235,7 +239,7 @@ mod tests {
     }
 
     #[test]
-    fn pieces_of_a_split_character_do_not_count_beside_whole_tokens() {
+    fn what_says_nothing_of_who_wrote_it_does_not_count() {
         // one token a byte, and the two bytes of é share its place
         let counted = |text: &str| {
             let mut prepared = prepare_one(&Fake::default(), &Document::new(text), true).unwrap();
@@ -246,7 +250,13 @@ mod tests {
             prepared.counted(&scores).surprisal
         };
         assert_eq!(counted("éé, a café!"), [4., 5., 6., 7., 8., 9., 10., 13.]);
-        assert_eq!(counted("éé, a caf").len(), 11, "with seven whole tokens the pieces count as well");
+        assert_eq!(counted("éé, a caf"), [4., 5., 6., 7., 8., 9., 10.], "however few are left");
+        assert_eq!(counted("é\né\né\né\né\né\né\né\n, a"), [24., 25., 26.], "line breaks with hardly a word between them");
+        assert_eq!(
+            counted("one and only, and no other. And: one and only, and no other."),
+            counted("one and only, and no other. And: "),
+            "it comes again"
+        );
     }
 
     #[test]

@@ -31,7 +31,7 @@ pub enum AbstainReason {
     TooShort,
     /// Not a language that the model was trained on.
     UnsupportedLanguage,
-    /// Mostly something else than words (code, a table, numbers), or the same few words over and over.
+    /// Hardly a word, mostly something else than words (code, a table, numbers), or the same few words over and over.
     NotProse,
     /// The model knows most of it by heart.
     Memorised,
@@ -69,7 +69,7 @@ pub struct Assessment {
     pub kind_p_values: BTreeMap<String, f64>,
     /// Probability of machine text where both are equally many.
     pub machine_probability: Option<f64>,
-    /// Tokens that the statistics are made of: all but the pieces of characters that the tokenizer splits.
+    /// Tokens that the statistics are made of: all but repetitions, and the pieces of characters that the tokenizer splits.
     pub tokens: usize,
     /// Words of the original text.
     pub words: usize,
@@ -154,8 +154,10 @@ pub struct Evidence<'a> {
     pub document: &'a Document,
     /// What normalisation changed.
     pub normalization: Normalization,
-    /// Scores of the tokens that count; empty where nothing was scored.
+    /// Scores of the tokens that count.
     pub tokens: &'a TokenScores,
+    /// Whether there is no text.
+    pub empty: bool,
     /// Whether the text is in a language that the model does not know.
     pub unsupported_language: bool,
     /// Whether the text is no prose.
@@ -169,20 +171,22 @@ impl Policy {
     /// Judges one document. The first reason to abstain wins: nothing scored, what the text is, no calibration,
     /// length, then the score itself.
     ///
-    /// `Uncertain` keeps its p-value: at these two rates the conformal prediction set holds both labels, or neither.
+    /// `Uncertain` keeps its p-value: at these two rates the conformal prediction set holds both labels. Where it holds neither, since the text scores
+    /// higher than nearly all by people and lower than most by machines, the verdict is `Machine`.
     pub fn judge(&self, evidence: &Evidence<'_>, calibration: &Calibration, model: &str) -> Assessment {
         let statistics = Statistics::of(evidence.tokens);
         let tokens = evidence.tokens.len();
         let reading = statistics.as_ref().map(|s| calibration.read(s, tokens));
         let reason = match reading {
-            None if evidence.tokens.is_empty() => Some(AbstainReason::Empty),
-            None => Some(AbstainReason::Unscorable),
-            Some(_) if evidence.unsupported_language => Some(AbstainReason::UnsupportedLanguage),
-            Some(_) if evidence.not_prose => Some(AbstainReason::NotProse),
-            Some(_) if memorised(evidence.tokens) => Some(AbstainReason::Memorised),
-            Some(_) if !calibration.is_calibrated() => Some(AbstainReason::Uncalibrated),
-            Some(_) if tokens < calibration.min_tokens() => Some(AbstainReason::TooShort),
-            Some(_) => None,
+            None if evidence.empty => Some(AbstainReason::Empty),
+            None if !evidence.tokens.is_empty() => Some(AbstainReason::Unscorable),
+            _ if evidence.unsupported_language => Some(AbstainReason::UnsupportedLanguage),
+            _ if evidence.not_prose => Some(AbstainReason::NotProse),
+            _ if memorised(evidence.tokens) => Some(AbstainReason::Memorised),
+            _ if !calibration.is_calibrated() => Some(AbstainReason::Uncalibrated),
+            // also where no token counts
+            _ if tokens < calibration.min_tokens().max(1) => Some(AbstainReason::TooShort),
+            _ => None,
         };
         let score = reading.as_ref().map(|r| r.score);
         let believed = reading.filter(|_| matches!(reason, None | Some(AbstainReason::TooShort)));

@@ -11,7 +11,7 @@ use std::{
     sync::atomic::{AtomicU64, Ordering},
 };
 
-/// No calibration is this large: about thirty times one with every bin full.
+/// No calibration is this large: about nine times one with every bin of every kind full.
 const MAX_BYTES: u64 = 32 << 20;
 
 /// Why a calibration could not be read or written.
@@ -98,25 +98,17 @@ impl Calibration {
         }
     }
 
-    /// Writes the file under another name beside `path` and renames it: a reader sees the old file or the new one, never half of one.
+    /// Writes the file under another name beside `path` and renames it: a reader sees the old file or the new one, never half of one. A link stays
+    /// one, and what is there but is no file (a device, a pipe) is written to: a rename would put a file in its place.
     pub fn save(&self, path: &Path) -> Result<(), CalibrationError> {
-        static SAVES: AtomicU64 = AtomicU64::new(0);
         let failed = |error| CalibrationError::Write { path: path.to_owned(), error };
-        let name = path.file_name().ok_or_else(|| failed(io::ErrorKind::IsADirectory.into()))?;
-        let mut own = std::ffi::OsString::from(".");
-        own.push(name);
-        own.push(format!(".{}.{}.tmp", std::process::id(), SAVES.fetch_add(1, Ordering::Relaxed)));
-        let beside = path.with_file_name(own);
         let mut bytes = serde_json::to_vec(self).map_err(|e| failed(e.into()))?;
         bytes.push(b'\n');
-        let written = File::create_new(&beside)
-            .and_then(|mut f| f.write_all(&bytes).and_then(|()| f.sync_all()))
-            .and_then(|()| fs::rename(&beside, path));
-        written.map_err(|error| {
-            // The first error is the one to tell; a left-over file is only untidy.
-            let _ = fs::remove_file(&beside);
-            failed(error)
-        })
+        let place = fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
+        let is_other = place.metadata().is_ok_and(|there| !there.is_file());
+        let straight = || File::options().write(true).open(&place).and_then(|mut f| f.write_all(&bytes));
+        let written = if is_other { straight() } else { replace(&place, &bytes) };
+        written.map_err(failed)
     }
 
     /// What is wrong with it, if anything.
@@ -139,6 +131,20 @@ impl Calibration {
             scores.filter_map(score_fault).next().or_else(|| bins.filter_map(Bin::fault).next())
         }
     }
+}
+
+/// Writes a whole file beside this one and gives it its name.
+fn replace(path: &Path, bytes: &[u8]) -> io::Result<()> {
+    static SAVES: AtomicU64 = AtomicU64::new(0);
+    let mut own = std::ffi::OsString::from(".");
+    own.push(path.file_name().ok_or(io::ErrorKind::IsADirectory)?);
+    own.push(format!(".{}.{}.tmp", std::process::id(), SAVES.fetch_add(1, Ordering::Relaxed)));
+    let beside = path.with_file_name(own);
+    let written = File::create_new(&beside).and_then(|mut f| f.write_all(bytes).and_then(|()| f.sync_all()));
+    written.and_then(|()| fs::rename(&beside, path)).inspect_err(|_| {
+        // The first error is the one to tell; a left-over file is only untidy.
+        let _ = fs::remove_file(&beside);
+    })
 }
 
 /// What is wrong with a score, if anything.

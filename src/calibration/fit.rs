@@ -3,13 +3,16 @@
 //! Deterministic: the same samples and options give the same calibration, byte for byte.
 
 use super::{
-    Bin, Calibration, SCHEMA, SHORTEST, Source,
+    Bin, Calibration, NO_VERDICTS, SCHEMA, SHORTEST, Source,
     bins::{self, MIN_MACHINE},
     kinds::{Kind, KindOf},
-    report::{self, FitReport},
+    report::{self, BinQuality, FitReport},
     weights::{fold, shuffled, weights},
 };
-use crate::score::{FittedScore, ScoreFitError, ScoreModel, Statistics, TrainingRow};
+use crate::{
+    score::{FittedScore, ScoreFitError, ScoreModel, Statistics, TrainingRow},
+    stats::auroc,
+};
 use jiff::Timestamp;
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 
@@ -21,6 +24,8 @@ const MAX_HUMAN: usize = 5000;
 pub(super) const MIN_HUMAN: usize = 20;
 /// A verdict of its own takes a length from which on the cross-fitted AUROC is at least this.
 const VERDICT_AUROC: f64 = 0.7;
+/// Texts of each class that a range of lengths takes to be judged by: with fewer the standard error of its AUROC is above 0.05.
+const JUDGED_BY: usize = 50;
 
 /// One labelled text, scored by the model that the calibration is for.
 #[derive(Debug, Clone, PartialEq)]
@@ -126,6 +131,18 @@ pub enum FitError {
         /// Its machine texts of enough tokens.
         found: usize,
     },
+    /// One part of the cross-fit holds a whole class.
+    #[error(
+        "the {texts} {class} are too much alike: they count as {documents} document(s), all in one part of the cross-fit; texts with the same first 40 letters and digits, or with the same `pair`, are one document: cut off what they all begin with, or give others"
+    )]
+    Alike {
+        /// Of which label, or of which kind, they are.
+        class: String,
+        /// How many there are.
+        texts: usize,
+        /// Different documents among them.
+        documents: usize,
+    },
     /// The score could not be fitted.
     #[error(transparent)]
     Score(#[from] ScoreFitError),
@@ -143,8 +160,9 @@ impl Calibration {
     /// Fits a score and its reference on labelled samples.
     ///
     /// The reference scores of a document come from models fitted without its whole group (K folds), so they are as large as those of a
-    /// new text; the score that the calibration carries is fitted on all. `min_tokens` is the smallest bin start from which on every bin
-    /// with a machine reference reaches a cross-fitted AUROC of 0.7; the longest bin's start where none does.
+    /// new text; the score that the calibration carries is fitted on all. `min_tokens` is the shortest length from which on the cross-fitted
+    /// AUROC is 0.7 or more in every range of lengths with 50 texts of each class or more, and in every bin where there are several;
+    /// [`NO_VERDICTS`] where there is no such length.
     ///
     /// ```
     /// use highwater::{calibration::{Calibration, FitOptions, Sample}, model::TokenScores, score::Statistics};
@@ -190,7 +208,7 @@ impl Calibration {
             normalize: options.normalize,
             created: options.created,
             sources: sources(&long, &options.apart),
-            min_tokens: min_tokens(&report, &bins),
+            min_tokens: min_tokens(&report.bins, &bins, &crossed),
             score: ScoreModel::Fitted(score),
             bins,
             kinds,
@@ -230,14 +248,22 @@ fn starts(samples: &[&Sample], edges: &[usize], bin_size: usize) -> Vec<usize> {
 
 pub(super) fn cross_fit<'a>(samples: &[&'a Sample], starts: &[usize], options: &FitOptions) -> Result<Vec<Crossed<'a>>, FitError> {
     let folds = options.folds.max(2);
-    let models = (0..folds)
-        .map(|k| {
-            let seen: Vec<&Sample> = samples.iter().filter(|s| fold(s.group, folds) != k).copied().collect();
-            fit_score(&seen, options.ridge)
-        })
-        .collect::<Result<Vec<_>, _>>()?;
+    let without = |k: usize| -> Result<FittedScore, FitError> {
+        let seen: Vec<&Sample> = samples.iter().filter(|s| fold(s.group, folds) != k).copied().collect();
+        held_out(samples, &seen).map_or(Ok(()), Err)?;
+        Ok(fit_score(&seen, options.ridge)?)
+    };
+    let models = (0..folds).map(without).collect::<Result<Vec<_>, _>>()?;
     let score = |s: &'a Sample| (s, models[fold(s.group, folds)].score(&s.statistics, s.tokens));
     Ok(mark_first(samples.iter().map(|s| score(s)), starts))
+}
+
+/// What is wrong where a fit without one fold has `seen` nothing of a class: its texts are too few documents.
+fn held_out(samples: &[&Sample], seen: &[&Sample]) -> Option<FitError> {
+    let (machine, class) =
+        [(false, "human texts"), (true, "machine texts")].into_iter().find(|(machine, _)| seen.iter().all(|s| s.machine != *machine))?;
+    let of: Vec<u64> = samples.iter().filter(|s| s.machine == machine).map(|s| s.group).collect();
+    Some(FitError::Alike { class: class.into(), texts: of.len(), documents: of.iter().collect::<HashSet<_>>().len() })
 }
 
 /// Marks the samples that count: each human document once per bin, every machine text.
@@ -263,15 +289,19 @@ pub(super) fn bins_of(starts: &[usize], crossed: &[Crossed<'_>]) -> Vec<Bin> {
 
 fn bin_of(starts: &[usize], i: usize, crossed: &[Crossed<'_>]) -> Bin {
     let (from, to) = (starts[i], starts.get(i + 1).copied().unwrap_or(usize::MAX));
+    let (human, machine) = (reference(crossed, from, to), scores(crossed, true, from, to));
+    let probability = bins::probability(&human, &machine);
+    Bin::new(from, narrow(&human), narrow(&machine), probability)
+}
+
+/// Human scores that a bin keeps: once for each document, and at most [`MAX_HUMAN`].
+pub(super) fn reference(crossed: &[Crossed<'_>], from: usize, to: usize) -> Vec<f64> {
     let mut human: Vec<&Crossed<'_>> =
         crossed.iter().filter(|c| c.first && !c.sample.machine && c.sample.tokens >= from && c.sample.tokens < to).collect();
     // Which ones are kept depends on the group alone: a choice by score would break exchangeability.
     human.sort_by_key(|c| shuffled(!c.sample.group));
     human.truncate(MAX_HUMAN);
-    let human: Vec<f64> = human.iter().map(|c| c.score).collect();
-    let machine = scores(crossed, true, from, to);
-    let probability = bins::probability(&human, &machine);
-    Bin::new(from, narrow(&human), narrow(&machine), probability)
+    human.iter().map(|c| c.score).collect()
 }
 
 /// The precision of the file.
@@ -279,11 +309,35 @@ pub(super) fn narrow(scores: &[f64]) -> Vec<f32> {
     scores.iter().map(|&s| s as f32).collect()
 }
 
-fn min_tokens(report: &FitReport, bins: &[Bin]) -> usize {
-    let judged = report.bins.iter().zip(bins).rev().filter(|(_, bin)| !bin.machine().is_empty());
+/// From where on texts get verdicts. A bin alone does not tell: with few texts there is one for all lengths, which is good enough by its long
+/// texts whatever the short ones do.
+fn min_tokens(qualities: &[BinQuality], bins: &[Bin], crossed: &[Crossed<'_>]) -> usize {
+    let by_bins = if bins.len() > 1 { good_bins(qualities, bins) } else { SHORTEST };
+    by_bins.max(good_ranges(crossed))
+}
+
+/// The start of the first bin from which on every bin with a machine reference tells the classes apart.
+fn good_bins(qualities: &[BinQuality], bins: &[Bin]) -> usize {
+    let judged = qualities.iter().zip(bins).rev().filter(|(_, bin)| !bin.machine().is_empty());
     let good = judged.take_while(|(quality, _)| quality.quality.auroc.is_some_and(|a| a >= VERDICT_AUROC));
-    let last = bins.last().map_or(SHORTEST, |b| b.from_tokens);
-    good.last().map_or(last, |(quality, _)| quality.from_tokens)
+    good.last().map_or(NO_VERDICTS, |(quality, _)| quality.from_tokens)
+}
+
+/// The same by unions of the finest ranges, from the longest down, with enough texts of each class. What is left at the short end is too
+/// little to know.
+fn good_ranges(crossed: &[Crossed<'_>]) -> usize {
+    let (mut least, mut end) = (NO_VERDICTS, usize::MAX);
+    for from in EDGES.into_iter().rev() {
+        let [human, machine] = [false, true].map(|machine| scores(crossed, machine, from, end));
+        if human.len().min(machine.len()) < JUDGED_BY {
+            continue;
+        }
+        if auroc(&human, &machine).is_none_or(|a| a < VERDICT_AUROC) {
+            break;
+        }
+        (least, end) = (from, from);
+    }
+    least
 }
 
 /// Where the samples came from, by family name.

@@ -42,6 +42,16 @@ impl KindOf {
         samples.iter().filter(|s| !s.machine || self.families.contains(&s.family)).copied().collect()
     }
 
+    /// The error, told of this kind.
+    fn named(&self, error: FitError) -> FitError {
+        match error {
+            FitError::Alike { class, texts, documents } => {
+                FitError::Alike { class: format!("{class} of the kind {}", self.name), texts, documents }
+            }
+            other => other,
+        }
+    }
+
     /// Whether all of its data sets are apart.
     pub(super) fn is_apart(&self, options: &FitOptions) -> bool {
         self.families.iter().all(|family| options.apart.contains(family))
@@ -55,7 +65,7 @@ impl KindOf {
             return Err(FitError::SmallKind { name: self.name.clone(), found });
         }
         let score = ScoreModel::Fitted(fit_score(&samples, options.ridge)?);
-        let crossed = cross_fit(&samples, starts, options)?;
+        let crossed = cross_fit(&samples, starts, options).map_err(|error| self.named(error))?;
         let (name, families) = (self.name.clone(), self.families.clone());
         Ok(Kind { name, families, in_profiles_only: self.is_apart(options), score, bins: bins_of(starts, &crossed) })
     }

@@ -31,6 +31,8 @@ mod tests;
 pub const SCHEMA: u32 = 2;
 /// Texts with fewer tokens get no p-value: there is nothing to tell them apart by.
 pub const SHORTEST: usize = 8;
+/// [`Calibration::min_tokens`] of a calibration that judges no text: more than any has.
+pub const NO_VERDICTS: usize = u32::MAX as usize;
 /// Confidence of every printed bound of a false-positive rate, over the reference sets.
 pub const CONFIDENCE: f64 = 0.95;
 
@@ -136,7 +138,7 @@ impl Calibration {
         &self.model_hash
     }
 
-    /// Texts with fewer tokens get no verdict of their own.
+    /// Texts with fewer tokens get no verdict of their own; [`NO_VERDICTS`] where none gets one.
     pub fn min_tokens(&self) -> usize {
         self.min_tokens
     }

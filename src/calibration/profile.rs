@@ -6,7 +6,7 @@
 use super::{
     Bin, Calibration, Kind, SHORTEST, Source,
     bins::{self, merge},
-    fit::{Crossed, FitError, MIN_HUMAN, Sample, mark_first, narrow, scores, sources},
+    fit::{Crossed, FitError, MIN_HUMAN, Sample, mark_first, narrow, reference, sources},
 };
 use crate::{
     score::ScoreModel,
@@ -96,8 +96,7 @@ impl Scale<'_> {
         let crossed = mark_first(self.scored(humans), &starts);
         let bin = |(i, &from): (usize, &usize)| {
             let to = starts.get(i + 1).copied().unwrap_or(usize::MAX);
-            let human = scores(&crossed, false, from, to);
-            self.with_machines(from, to, &human)
+            self.with_machines(from, to, &reference(&crossed, from, to))
         };
         starts.iter().enumerate().map(bin).collect()
     }

@@ -1,14 +1,14 @@
 //! `highwater calibrate`: labelled texts to a calibration of the loaded model.
 //!
-//! Reads JSONL rows, scores their texts, and hands the statistics to the fit. A file that is not wholly understood is refused:
-//! a calibration from half of the data would look like one from all of it.
+//! Reads JSONL rows, scores their texts, and hands the statistics to the fit. A file that is not wholly understood is refused, before the
+//! work: a calibration from half of the data would look like one from all of it.
 
 use super::{
     Outcome, Refused,
     args::{Calibrate, Common},
     chatty, evaluate,
     folds::{self, Folds, Scorers},
-    join::{self, Wanted},
+    join::{self, Made, Wanted},
     progress::Bar,
     settings::{Setup, layers},
 };
@@ -32,7 +32,9 @@ use std::{
 /// Texts that are scored together.
 const CHUNK: usize = 256;
 /// The longest line that is read, bytes.
-pub(super) const LONGEST: u64 = 64 << 20;
+const LONGEST: u64 = 64 << 20;
+/// The byte-order mark that some programs put before a file's first line.
+const MARK: &str = "\u{FEFF}";
 /// Bad rows that are named before the rest is only counted.
 const NAMED: usize = 10;
 
@@ -55,11 +57,12 @@ pub(super) fn run(args: &Calibrate, common: &Common, matches: &ArgMatches) -> an
         ))
         .into());
     }
-    let mut reading = Reading::new(detector, Bar::start(chatty())?, total, folds);
+    let bar = Bar::start(chatty())?;
+    let mut reading = Reading::new(detector, &bar, total, folds);
     let done = reading.passes(args, &setup);
-    reading.bar.end();
+    bar.end();
     done?;
-    if reading.bar.cancelled() {
+    if bar.cancelled() {
         return Ok(Outcome::Stopped);
     }
     if chatty() {
@@ -71,18 +74,25 @@ pub(super) fn run(args: &Calibrate, common: &Common, matches: &ArgMatches) -> an
         writeln!(io::stderr(), "{} texts scored; fitting", samples.len())?;
     }
     let made = join::fit(&samples, &setup, &info, &Wanted { name: &name, kinds: &args.kinds, apart: &args.apart })?;
-    if let Some(path) = &args.scored {
-        evaluate::write(path, |out| made.write_scored(&samples, &setup, out))?;
-    }
-    if let Some(path) = &args.json {
-        evaluate::write(path, |out| Ok(serde_json::to_writer_pretty(out, &made.report)?))?;
-    }
-    if let Some(path) = &args.report {
-        let page = made.page()?;
-        evaluate::write(path, |out| Ok(out.write_all(page.as_bytes())?))?;
-    }
-    io::stdout().write_all(made.saved(&args.output)?.as_bytes())?;
+    // what took the longest is safe first
+    let table = made.saved(&args.output)?;
+    let reported = reports(args, &made, &samples, &setup);
+    let printed = io::stdout().write_all(table.as_bytes());
+    reported?;
+    printed?;
     Ok(Outcome::Done)
+}
+
+/// Writes what was asked for beside the calibration, each whatever becomes of the others.
+fn reports(args: &Calibrate, made: &Made, samples: &[Sample], setup: &Setup) -> anyhow::Result<()> {
+    let scored = args.scored.as_ref().map_or(Ok(()), |path| evaluate::write(path, |out| made.write_scored(samples, setup, out)));
+    let report = &made.report;
+    let json = args.json.as_ref().map_or(Ok(()), |path| evaluate::write(path, |out| Ok(serde_json::to_writer_pretty(out, report)?)));
+    let page = args.report.as_ref().map_or(Ok(()), |path| {
+        let page = made.page()?;
+        evaluate::write(path, |out| Ok(out.write_all(page.as_bytes())?))
+    });
+    scored.and(json).and(page)
 }
 
 fn files(args: &Calibrate) -> anyhow::Result<u64> {
@@ -114,61 +124,158 @@ pub(super) fn family(path: &Path) -> String {
     path.file_stem().unwrap_or_default().to_string_lossy().into_owned()
 }
 
+/// A file's name without links, by which it is known again.
+pub(super) fn real(path: &Path) -> PathBuf {
+    path.canonicalize().unwrap_or_else(|_| path.to_owned())
+}
+
 /// Bytes of all inputs; every file that cannot be read or written is told, before the work and not after it.
 pub(super) fn bytes<'a>(
     inputs: impl IntoIterator<Item = &'a PathBuf>,
     outputs: impl IntoIterator<Item = &'a PathBuf>,
 ) -> anyhow::Result<u64> {
-    let inputs: Vec<&Path> = inputs.into_iter().map(PathBuf::as_path).collect();
+    let mut taken: Vec<&Path> = inputs.into_iter().map(PathBuf::as_path).collect();
     let mut faults = Vec::new();
     let mut total = 0;
-    for path in &inputs {
+    for path in &taken {
         match path.metadata() {
             Ok(meta) if meta.is_dir() => faults.push(format!("{} is a directory; name the files in it", path.display())),
             Ok(meta) => total += meta.len(),
             Err(error) => faults.push(format!("cannot read {}: {error}", path.display())),
         }
     }
-    faults.extend(outputs.into_iter().filter_map(|path| unwritable(path, &inputs)));
+    for path in outputs {
+        faults.extend(unwritable(path, &taken));
+        taken.push(path);
+    }
     refuse(&faults)?;
     Ok(total)
 }
 
 /// Why an output cannot be written, or must not be: `taken` are the other files of the run.
 pub(super) fn unwritable(path: &Path, taken: &[&Path]) -> Option<String> {
-    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    if !folder.is_dir() || path.is_dir() {
-        return Some(format!("cannot write {}: its folder is not there, or it is a folder itself", path.display()));
+    if !folder(path).is_dir() || path.is_dir() {
+        return Some(format!("cannot write {}: its folder is not there, or it is a folder itself; name another file", path.display()));
     }
-    let is_taken = taken.iter().any(|other| *other == path || same_file(other, path));
+    // a device or a pipe takes all that is written to it
+    let is_file = path.is_file() || !path.exists();
+    let is_taken = is_file && taken.iter().any(|other| same_file(other, path) || place(other) == place(path));
     is_taken.then(|| format!("{} is read or written by this run already and would be lost; name another file", path.display()))
 }
 
+fn folder(path: &Path) -> &Path {
+    path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."))
+}
+
+/// Where a file is or will be, whatever way its name takes there.
+fn place(path: &Path) -> PathBuf {
+    real(folder(path)).join(path.file_name().unwrap_or_default())
+}
+
 pub(super) fn refuse(faults: &[String]) -> Result<(), Refused> {
-    let more = faults.len().saturating_sub(NAMED);
-    match faults {
-        [] => Ok(()),
-        [one] => Err(Refused(one.clone())),
-        _ if more == 0 => Err(Refused(format!("{} faults:\n  {}", faults.len(), faults.join("\n  ")))),
-        _ => Err(Refused(format!("{} faults:\n  {}\n  and {more} more", faults.len(), faults[..NAMED].join("\n  ")))),
+    let mut all = Refusals::default();
+    faults.iter().for_each(|fault| all.add(fault.clone()));
+    all.refuse()
+}
+
+/// What is wrong: the first faults by name, all others by their number.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Refusals {
+    named: Vec<String>,
+    more: usize,
+}
+
+impl Refusals {
+    pub(super) fn add(&mut self, fault: String) {
+        if self.named.len() < NAMED {
+            self.named.push(fault);
+        } else {
+            self.more += 1;
+        }
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.named.is_empty()
+    }
+
+    /// Refuses all of them, if there are any.
+    pub(super) fn refuse(&self) -> Result<(), Refused> {
+        let named = self.named.join("\n  ");
+        match (self.named.len() + self.more, self.more) {
+            (0, _) => Ok(()),
+            (1, _) => Err(Refused(named)),
+            (all, 0) => Err(Refused(format!("{all} faults:\n  {named}"))),
+            (all, more) => Err(Refused(format!("{all} faults:\n  {named}\n  and {more} more"))),
+        }
     }
 }
 
-/// Rows of one label on their way to samples.
-struct Reading {
+/// Gives each line of a file with its number, until there is none or `take` wants no more.
+pub(super) fn each_line(path: &Path, mut take: impl FnMut(usize, &[u8]) -> anyhow::Result<bool>) -> anyhow::Result<()> {
+    let unreadable = |error: io::Error| Refused(format!("cannot read {}: {error}", path.display()));
+    let mut lines = BufReader::new(File::open(path).map_err(unreadable)?);
+    let mut line = Vec::new();
+    for number in 1.. {
+        line.clear();
+        let read = lines.by_ref().take(LONGEST).read_until(b'\n', &mut line).map_err(unreadable)?;
+        let marked: &[u8] = if number == 1 { MARK.as_bytes() } else { &[] };
+        if read == 0 || !take(number, line.strip_prefix(marked).unwrap_or(&line))? {
+            break;
+        }
+    }
+    Ok(())
+}
+
+/// A file that was named, and how.
+struct Named<'a> {
+    path: &'a Path,
+    real: PathBuf,
+    family: String,
+    machine: bool,
+    /// Named on both sides: only labels tell which rows are whose.
+    both: bool,
+}
+
+impl<'a> Named<'a> {
+    /// The files of --human and those of --machine.
+    fn all(human: &'a [PathBuf], machine: &'a [PathBuf]) -> Vec<Self> {
+        let [humans, machines] = [human, machine].map(|paths| paths.iter().map(|path| real(path)).collect::<HashSet<_>>());
+        let one = |(path, machine): (&'a PathBuf, bool)| {
+            let real = real(path);
+            let both = humans.contains(&real) && machines.contains(&real);
+            Self { path, real, family: family(path), machine, both }
+        };
+        human.iter().map(|path| (path, false)).chain(machine.iter().map(|path| (path, true))).map(one).collect()
+    }
+
+    /// A row of its side; `None` for one of the other side and for blank lines.
+    fn row(&self, line: &[u8]) -> Result<Option<Row>, String> {
+        let row = row(line, self.machine)?;
+        if self.both && row.as_ref().is_some_and(|row| row.label.is_none()) {
+            let expected = "expected a `label`, human or machine, since the file is given to both --human and --machine";
+            return Err(format!("{expected}; label every row, or give the file to one of them"));
+        }
+        Ok(row)
+    }
+}
+
+/// Rows on their way to samples.
+struct Reading<'a> {
     detector: Detector,
-    bar: Bar,
+    bar: &'a dyn Watch,
     progress: Progress,
     folds: Option<Folds>,
+    /// Nothing is scored yet: a fault in the last line is found before the first text has taken its time.
+    looking: bool,
     /// The branches that score now; only texts that these have not seen are taken.
     pass: Scorers,
     /// Rows of this pass so far.
     number: usize,
     /// Each with the number of its row.
     samples: Vec<(usize, Sample)>,
-    /// The group of each pair of a data set.
-    pairs: HashMap<(String, String), u64>,
-    faults: Vec<String>,
+    /// The group of each pair of a file. Files of one data set may all count their pairs from 0.
+    pairs: HashMap<PathBuf, HashMap<String, u64>>,
+    faults: Refusals,
     /// Texts of each data set of which the folds say nothing.
     unplaced: BTreeMap<String, usize>,
     skipped: usize,
@@ -184,8 +291,8 @@ struct Kept {
     group: u64,
 }
 
-impl Reading {
-    fn new(detector: Detector, bar: Bar, total: u64, folds: Option<Folds>) -> Self {
+impl<'a> Reading<'a> {
+    fn new(detector: Detector, bar: &'a dyn Watch, total: u64, folds: Option<Folds>) -> Self {
         let passes = folds.as_ref().map_or(1, |f| f.all().count()) as u64;
         let progress = Progress { total_bytes: Some(total * passes), ..Progress::default() };
         Self {
@@ -193,45 +300,48 @@ impl Reading {
             bar,
             progress,
             folds,
+            looking: true,
             pass: None,
             number: 0,
             samples: Vec::new(),
             pairs: HashMap::new(),
-            faults: Vec::new(),
+            faults: Refusals::default(),
             unplaced: BTreeMap::new(),
             skipped: 0,
             named: 0,
         }
     }
 
-    /// Reads all files once for each choice of branches; nothing more after a pass that found something to refuse.
+    /// Looks through all files, then reads them once for each choice of branches; nothing more after a pass that found something to refuse.
     fn passes(&mut self, args: &Calibrate, setup: &Setup) -> anyhow::Result<()> {
+        let files = Named::all(&args.human, &args.machine);
+        self.all(&files)?;
+        self.refuse()?;
+        self.looking = false;
         let choices: Vec<Scorers> = self.folds.as_ref().map_or_else(|| vec![None], |f| f.all().collect());
         for choice in choices {
             if let Some((directory, fold)) = args.folds.as_deref().zip(choice) {
                 (self.detector, self.pass) = (join::uncalibrated(&setup.with_branches(folds::branches(directory, fold)))?, choice);
             }
-            self.all(args)?;
+            self.all(&files)?;
             self.refuse()?;
         }
         Ok(())
     }
 
-    /// Reads every file once.
-    fn all(&mut self, args: &Calibrate) -> anyhow::Result<()> {
+    /// Reads every file once; what can be read only once (a pipe) is not looked through.
+    fn all(&mut self, files: &[Named<'_>]) -> anyhow::Result<()> {
         (self.number, self.named) = (0, 0);
-        for path in &args.human {
-            self.file(path, false)?;
-        }
-        for path in &args.machine {
-            self.file(path, true)?;
-        }
-        Ok(())
+        let looking = self.looking;
+        files.iter().filter(|file| !looking || file.path.is_file()).try_for_each(|file| self.file(file))
     }
 
     fn refuse(&self) -> Result<(), Refused> {
-        let unplaced = self.unplaced.iter().map(|(family, n)| format!("{n} texts of {family} are in no fold, see folds.json"));
-        refuse(&self.faults.iter().cloned().chain(unplaced).collect::<Vec<_>>())
+        let mut all = self.faults.clone();
+        for (family, n) in &self.unplaced {
+            all.add(format!("{n} texts of {family} are in no fold, see folds.json"));
+        }
+        all.refuse()
     }
 
     /// Says what was read and is in no sample.
@@ -256,50 +366,51 @@ impl Reading {
         self.samples.drain(..).map(|(_, sample)| sample).collect()
     }
 
-    fn file(&mut self, path: &Path, machine: bool) -> anyhow::Result<()> {
-        let unreadable = |error: io::Error| Refused(format!("cannot read {}: {error}", path.display()));
-        let family = family(path);
-        let mut lines = BufReader::new(File::open(path).map_err(unreadable)?);
+    fn file(&mut self, file: &Named<'_>) -> anyhow::Result<()> {
         let mut rows = Vec::with_capacity(CHUNK);
-        let mut line = Vec::new();
-        for number in 1.. {
-            line.clear();
-            let read = lines.by_ref().take(LONGEST).read_until(b'\n', &mut line).map_err(unreadable)?;
-            if read == 0 || self.bar.cancelled() {
-                break;
+        each_line(file.path, |number, line| {
+            if !self.looking {
+                self.progress.bytes_read += line.len() as u64;
             }
-            self.progress.bytes_read += read as u64;
-            match row(&line, machine) {
-                Ok(Some(row)) => rows.extend(self.keep(row, &family)),
+            match file.row(line) {
+                Ok(Some(row)) => rows.extend(self.keep(row, file)),
+                // it was told when the file was read for the people
+                Err(_) if file.both && file.machine => {}
+                Err(fault) => self.faults.add(format!("{}, line {number}: {fault}", file.path.display())),
                 Ok(None) => {}
-                Err(fault) => self.faults.push(format!("{}, line {number}: {fault}", path.display())),
             }
             if rows.len() == CHUNK {
-                self.score(&mut rows, machine, &family)?;
+                self.score(&mut rows, file)?;
             }
-        }
-        self.score(&mut rows, machine, &family)
+            Ok(!self.bar.cancelled())
+        })?;
+        self.score(&mut rows, file)
     }
 
     /// The row with its group, if it is this pass's to score.
-    fn keep(&mut self, mut row: Row, family: &str) -> Option<Kept> {
+    fn keep(&mut self, mut row: Row, file: &Named<'_>) -> Option<Kept> {
         let Some(text) = row.text.take() else {
             self.named += 1;
             return None;
         };
         self.number += 1;
-        let own = group(&text);
-        let pair = row.pair.as_ref().map(|pair| (family.to_owned(), pair.clone()));
-        let group = pair.map_or(own, |pair| *self.pairs.entry(pair).or_insert(own));
+        let (own, family) = (group(&text), &file.family);
+        let paired = |pair: &String| *self.pairs.entry(file.real.clone()).or_default().entry(pair.clone()).or_insert(own);
+        let group = row.pair.as_ref().map_or(own, paired);
         let Some(folds) = &self.folds else { return Some(Kept { text, row, number: self.number, group }) };
         let place = folds.of(group, family);
         if place.is_none() {
-            *self.unplaced.entry(family.to_owned()).or_default() += 1;
+            *self.unplaced.entry(family.clone()).or_default() += 1;
         }
         (place == Some(self.pass)).then_some(Kept { text, row, number: self.number, group })
     }
 
-    fn score(&mut self, rows: &mut Vec<Kept>, machine: bool, family: &str) -> anyhow::Result<()> {
+    /// Scores the rows, unless the run ends without a calibration anyway.
+    fn score(&mut self, rows: &mut Vec<Kept>, file: &Named<'_>) -> anyhow::Result<()> {
+        if self.looking || !self.faults.is_empty() || !self.unplaced.is_empty() {
+            rows.clear();
+            return Ok(());
+        }
         let documents: Vec<_> = rows.iter_mut().map(|kept| Document::new(std::mem::take(&mut kept.text))).collect();
         let assessments = self.detector.assess(&documents)?;
         for ((kept, assessment), document) in rows.drain(..).zip(assessments).zip(&documents) {
@@ -312,7 +423,7 @@ impl Reading {
                 continue;
             };
             let Kept { row: Row { domain, generator, attack, .. }, number, group, .. } = kept;
-            let (tokens, family) = (assessment.tokens, family.to_owned());
+            let (tokens, machine, family) = (assessment.tokens, file.machine, file.family.clone());
             let (words, line_breaks) = (text::words(&document.text), text::line_breaks(&document.text));
             self.samples
                 .push((number, Sample { statistics, tokens, machine, group, family, domain, generator, attack, words, line_breaks }));
@@ -353,37 +464,4 @@ fn row(line: &[u8], machine: bool) -> Result<Option<Row>, String> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn rows_are_taken_by_their_label() {
-        let human = br#"{"text":"a","label":"human","id":"1"}"#;
-        assert_eq!(row(human, false).map(|r| r.and_then(|r| r.text)), Ok(Some("a".into())));
-        assert_eq!(row(human, true), Ok(None));
-        assert_eq!(row(br#"{"text":"b","generator":null}"#, true).map(|r| r.and_then(|r| r.text)), Ok(Some("b".into())));
-        assert_eq!(row(b"\r\n", true), Ok(None));
-        for bad in [r#"{"text":"a","label":"robot"}"#, r#"{"label":"human"}"#, r#"{"id":null,"text":null}"#, r#"{"text":1}"#, "no json"] {
-            assert!(row(bad.as_bytes(), false).is_err(), "{bad}");
-        }
-    }
-
-    /// The service's tests hold the file against what it gives back.
-    #[test]
-    fn feedback_of_the_service_is_read_and_what_holds_no_text_is_no_fault() {
-        let lines = include_str!("../service/tests/feedback.jsonl");
-        let texts = |machine| -> Vec<Option<String>> {
-            lines.lines().filter_map(|line| row(line.as_bytes(), machine).unwrap()).map(|row| row.text).collect()
-        };
-        assert_eq!(texts(false), [None, Some("Another post.".to_owned())]);
-        assert_eq!(texts(true), [Some("A \"post\".".to_owned())]);
-    }
-
-    #[test]
-    fn many_faults_are_counted_and_the_first_named() {
-        let faults: Vec<_> = (0..12).map(|n| format!("fault {n}")).collect();
-        let message = refuse(&faults).unwrap_err().0;
-        assert!(message.contains("12 faults") && message.contains("fault 9") && message.contains("and 2 more"), "{message}");
-        assert!(!message.contains("fault 10"));
-    }
-}
+mod tests;

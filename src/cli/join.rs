@@ -2,10 +2,11 @@
 
 use super::{Refused, settings::Setup};
 use crate::{
-    calibration::{Calibration, FamilyQuality, FitOptions, FitReport, KindOf, Quality, SUFFICIENT, Sample},
-    detector::Detector,
+    calibration::{Calibration, FamilyQuality, FitOptions, FitReport, KindOf, NO_VERDICTS, Quality, SUFFICIENT, Sample},
+    detector::{Detector, Options},
     model::{self, ModelInfo, ModelSource},
     report::{Axis, Bar, Bars, Page},
+    text::harmless,
 };
 use jiff::Timestamp;
 use serde_json::{Value, json};
@@ -27,11 +28,64 @@ pub(super) fn detector(setup: &Setup) -> anyhow::Result<Detector> {
         );
         none(setup, info)
     });
-    if calibration.normalize != setup.detector.normalize {
-        let made = if calibration.normalize { "on" } else { "off" };
-        tracing::warn!("calibration {} was made with --normalize {made}; its p-values do not hold otherwise", calibration.name);
+    for warning in warnings(&calibration, setup.detector) {
+        tracing::warn!("{warning}");
     }
     Ok(Detector::new(scorer, Arc::new(calibration), setup.detector)?)
+}
+
+/// What a user must know who judges with these options by this calibration.
+fn warnings(calibration: &Calibration, options: Options) -> Vec<String> {
+    let mut warnings = Vec::new();
+    if calibration.normalize != options.normalize {
+        let [made, now] = [calibration.normalize, options.normalize].map(|on| if on { "on" } else { "off" });
+        warnings.push(format!(
+            "calibration {} was made with --normalize {made}, and this run has it {now}, so its p-values do not hold; use --normalize {made}, or \
+             make a calibration with `highwater calibrate --normalize {now}`",
+            harmless(&calibration.name)
+        ));
+    }
+    let bins: Vec<_> = calibration.bins().iter().map(|bin| (bin.from_tokens, bin.smallest_p_value())).collect();
+    warnings.extend(never_flagged(&bins, options.policy.fpr));
+    warnings
+}
+
+/// The lengths at which no text is flagged, however high it scores: the calibration has too few human texts for a p-value as small as `fpr`.
+/// Bins by their fewest tokens and their smallest p-value, shortest first.
+fn never_flagged(bins: &[(usize, f64)], fpr: f64) -> Option<String> {
+    // neighbours are one range, the last of which may have no end
+    let mut ranges: Vec<(usize, Option<usize>)> = Vec::new();
+    let ends = bins.iter().skip(1).map(|bin| Some(bin.0)).chain([None]);
+    for (&(from, smallest), to) in bins.iter().zip(ends) {
+        match ranges.last_mut() {
+            _ if smallest <= fpr => {}
+            Some((_, end)) if *end == Some(from) => *end = to,
+            _ => ranges.push((from, to)),
+        }
+    }
+    let enough = bins.iter().map(|bin| bin.1).filter(|&smallest| smallest > fpr).fold(0., f64::max);
+    let which = match (&ranges[..], bins) {
+        ([], _) => return None,
+        ([(from, None)], [(first, _), ..]) if from == first => "no text is".to_owned(),
+        _ => {
+            let range = |&(from, to): &(usize, Option<usize>)| {
+                to.map_or_else(|| format!("{from} tokens or more"), |to| format!("{from} to {} tokens", to - 1))
+            };
+            format!("no text of {} is", ranges.iter().map(range).collect::<Vec<_>>().join(" and of "))
+        }
+    };
+    Some(format!(
+        "{which} ever flagged at --fpr {fpr}: the calibration has too few human texts for a p-value this small; use --fpr {} or more, or a \
+         calibration by more texts",
+        rounded_up(enough)
+    ))
+}
+
+/// A p-value to two digits, rounded up, so that a rate of as much is enough.
+fn rounded_up(p_value: f64) -> String {
+    let digits = (1. - p_value.log10().floor()).max(0.) as usize;
+    let scale = 10f64.powi(digits as i32);
+    format!("{:.digits$}", (p_value * scale).ceil() / scale)
 }
 
 /// Loads the model for its statistics alone.
@@ -148,10 +202,12 @@ impl Made {
         };
         let head = ["", "human", "machine", "AUROC", "TPR@1%", "TPR@5%", "human flagged at 1%", "at 5%", "machine flagged at 1%", "at 5%"];
         page.table(&head, &report.families_left_out.iter().map(left_out).collect::<Vec<_>>());
-        for part in report.families_left_out.chunks(40) {
-            let bar = |f: &FamilyQuality| Some(Bar { name: f.family.clone(), value: f.human_flagged_01?, interval: None });
+        // a file may hold no human texts
+        let bar = |f: &FamilyQuality| Some(Bar { name: f.family.clone(), value: f.human_flagged_01?, interval: None });
+        let bars: Vec<_> = report.families_left_out.iter().filter_map(bar).collect();
+        for part in bars.chunks(40) {
             let (title, x) = ("Human documents flagged at a nominal 1%".to_owned(), Axis::new("share"));
-            page.bars(&Bars { title, x, bars: part.iter().filter_map(bar).collect(), reference: Some(0.01) })?;
+            page.bars(&Bars { title, x, bars: part.to_vec(), reference: Some(0.01) })?;
         }
         Ok(page.html())
     }
@@ -162,7 +218,7 @@ impl Made {
             return Err(Refused("a profile is fitted to one community: there is nothing to leave out, and so no --scored".into()).into());
         };
         for (sample, left_out) in samples.iter().zip(&report.left_out) {
-            let p_value = left_out.as_ref().map(|l| l.p_value);
+            let p_value = left_out.as_ref().and_then(|l| l.p_value);
             let row = json!({
                 "family": sample.family,
                 "label": if sample.machine { "machine" } else { "human" },
@@ -186,7 +242,7 @@ impl Made {
     }
 
     /// Saves it, and gives its report as a table.
-    pub(super) fn saved(self, path: &Path) -> anyhow::Result<String> {
+    pub(super) fn saved(&self, path: &Path) -> anyhow::Result<String> {
         self.calibration.save(path)?;
         let mut out = String::new();
         writeln!(out, "{} for {}, in {}\n", self.calibration.name, self.calibration.model_name, path.display())?;
@@ -194,7 +250,12 @@ impl Made {
             Some(report) => fit_table(&mut out, report)?,
             None => profile_table(&mut out, &self.calibration)?,
         }
-        writeln!(out, "\nA text gets a verdict of its own from {} tokens on.", self.calibration.min_tokens())?;
+        match self.calibration.min_tokens() {
+            NO_VERDICTS => {
+                writeln!(out, "\nNo text gets a verdict of its own: at no length are enough texts told apart; give more, or others.")?
+            }
+            least => writeln!(out, "\nA text gets a verdict of its own from {least} tokens on.")?,
+        }
         Ok(out)
     }
 }
@@ -262,4 +323,51 @@ pub(super) fn provenance(calibration: &Calibration) -> anyhow::Result<Value> {
         "sources": serde_json::to_value(&calibration.sources)?,
         "lengths": lengths,
     }))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::verdict::Policy;
+
+    #[test]
+    fn lengths_that_are_never_flagged_are_named() {
+        // of the second bin a text may be flagged at 0.0004, of the first only from 0.0005 on
+        let bins = [(8, 0.0005), (24, 0.0004), (48, 1. / 2087.), (128, 0.0003)];
+        for (fpr, which, enough) in [
+            (0.000_49, "no text of 8 to 23 tokens is ever", "0.00050"),
+            (0.000_45, "no text of 8 to 23 tokens and of 48 to 127 tokens is ever", "0.00050"),
+            (0.000_35, "no text of 8 to 127 tokens is ever", "0.00050"),
+            (0.000_29, "no text is ever", "0.00050"),
+        ] {
+            let told = never_flagged(&bins, fpr).unwrap();
+            assert!(told.starts_with(which) && told.contains(&format!("use --fpr {enough} or more")), "{fpr}: {told}");
+        }
+        assert_eq!(never_flagged(&bins, 0.0005), None, "a p-value at the rate itself is flagged");
+        let told = never_flagged(&[(8, 0.0001), (24, 1. / 2087.)], 0.0002).unwrap();
+        assert!(told.starts_with("no text of 24 tokens or more is ever") && told.contains("--fpr 0.00048 or more"), "{told}");
+        assert_eq!(never_flagged(&[], 0.01), None);
+    }
+
+    #[test]
+    fn what_does_not_fit_the_calibration_is_told() {
+        let calibration = Calibration::for_fake();
+        let told = |fpr, normalize| warnings(&calibration, Options { policy: Policy { fpr, ..Policy::default() }, normalize });
+        // one of 999 texts and itself
+        assert!(told(0.001, true).is_empty(), "{:?}", told(0.001, true));
+        let found = told(0.0009, false);
+        assert_eq!(found.len(), 2, "{found:?}");
+        assert!(found[0].contains("made with --normalize on") && found[0].contains("`highwater calibrate --normalize off`"), "{found:?}");
+        assert!(found[1].starts_with("no text is ever flagged at --fpr 0.0009"), "{found:?}");
+    }
+
+    #[test]
+    fn a_file_without_human_texts_has_no_bar() {
+        let page = |human_flagged_01| {
+            let file = FamilyQuality { family: "machines".into(), human_flagged_01, ..FamilyQuality::default() };
+            let report = FitReport { families_left_out: vec![file], ..FitReport::default() };
+            Made { calibration: Calibration::for_fake(), report: Some(report) }.page().unwrap()
+        };
+        assert!(page(Some(0.02)).contains("<svg") && !page(None).contains("<svg"));
+    }
 }

@@ -58,7 +58,8 @@ impl Page {
         self.push(format_args!("<p>{}</p>\n", escape(text)));
     }
 
-    /// A table. Cells that are numbers, alone or with a unit or an interval, stand to the right.
+    /// A table. The first column holds names, whatever they begin with; other cells that are numbers, alone or with a unit or an interval,
+    /// stand to the right.
     pub fn table<S: AsRef<str>>(&mut self, head: &[&str], rows: &[Vec<S>]) {
         self.body.push_str("<div class=\"scroll\"><table>\n<thead><tr>");
         for name in head {
@@ -67,9 +68,10 @@ impl Page {
         self.body.push_str("</tr></thead>\n<tbody>\n");
         for row in rows {
             self.body.push_str("<tr>");
-            for cell in row {
+            for (column, cell) in row.iter().enumerate() {
                 let cell = cell.as_ref();
-                let class = if cell.starts_with(|c: char| c.is_ascii_digit() || "-+.".contains(c)) { " class=\"n\"" } else { "" };
+                let number = column > 0 && cell.starts_with(|c: char| c.is_ascii_digit() || "-+.".contains(c));
+                let class = if number { " class=\"n\"" } else { "" };
                 self.push(format_args!("<td{class}>{}</td>", escape(cell)));
             }
             self.body.push_str("</tr>\n");
@@ -80,7 +82,7 @@ impl Page {
     /// A plot of lines over one pair of axes.
     pub fn lines(&mut self, lines: &Lines) -> Result<(), ReportError> {
         let svg = plot::lines(lines)?;
-        let keys: Vec<_> = lines.series.iter().zip(plot::colours(&lines.series)).map(|(s, colour)| (s.name.as_str(), colour)).collect();
+        let keys: Vec<_> = lines.series.iter().map(|s| plot::cut(&s.name)).zip(plot::colours(&lines.series)).collect();
         self.figure(&lines.title, &svg, &keys);
         Ok(())
     }
@@ -103,9 +105,12 @@ impl Page {
         )
     }
 
-    fn figure(&mut self, title: &str, svg: &str, keys: &[(&str, String)]) {
+    /// A plot, its title, and its legend of names and colours. What is inside an image is not read aloud, so only the plot is one.
+    fn figure(&mut self, title: &str, svg: &str, keys: &[(String, String)]) {
         let title = escape(title);
-        self.push(format_args!("<figure role=\"img\" aria-label=\"{title}\">\n<figcaption><strong>{title}</strong></figcaption>\n{svg}"));
+        self.push(format_args!(
+            "<figure>\n<figcaption><strong>{title}</strong></figcaption>\n<div role=\"img\" aria-label=\"{title}\">{svg}</div>\n"
+        ));
         if !keys.is_empty() {
             self.body.push_str("<figcaption>");
             for (name, colour) in keys {

@@ -21,7 +21,7 @@ const MOST_POINTS: usize = 1600;
 const LARGEST: f64 = 1e12;
 /// Bars of one plot.
 const MOST_BARS: usize = 60;
-/// Characters of a bar's name that are drawn.
+/// Characters of a name that are shown.
 const LONGEST_NAME: usize = 38;
 
 /// Marks of the axes and of what is compared with, and their colours in light and dark.
@@ -205,7 +205,8 @@ pub(super) fn bars(plot: &Bars) -> Result<String, ReportError> {
     if plot.bars.len() > MOST_BARS {
         return Err(ReportError::TooMany { title: plot.title.clone(), found: plot.bars.len() });
     }
-    svg(&plot.title, 110 + BAR_HEIGHT * plot.bars.len() as u32, |root| draw_bars(plot, root))
+    // without any bar there is still an axis
+    svg(&plot.title, 110 + BAR_HEIGHT * plot.bars.len().max(1) as u32, |root| draw_bars(plot, root))
 }
 
 /// The mark of each series, as it stands in the SVG.
@@ -327,7 +328,8 @@ fn thinned(points: &[(f64, f64)]) -> Vec<(f64, f64)> {
     points.chunks(points.len().div_ceil(MOST_POINTS)).flat_map(ends).chain(last).collect()
 }
 
-fn cut(name: &str) -> String {
+/// A name as long as it can be shown; those of a user's data have any length.
+pub(super) fn cut(name: &str) -> String {
     let name = harmless(name);
     match name.char_indices().nth(LONGEST_NAME) {
         Some((at, _)) => format!("{}…", &name[..at]),

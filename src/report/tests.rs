@@ -90,3 +90,30 @@ fn a_histogram_gives_shares_and_keeps_what_lies_outside() {
     let empty = Series::histogram("h", &[], (0., 1.), 0);
     assert_eq!(empty.points, [(0., 0.), (0., 0.), (1., 0.)]);
 }
+
+/// Bands of length and names that begin with a digit are no numbers.
+#[test]
+fn the_first_column_holds_names() {
+    let mut page = Page::new("t");
+    page.table(&["", "n"], &[vec!["80-199 words", "12"]]);
+    assert!(page.html().contains("<tr><td>80-199 words</td><td class=\"n\">12</td></tr>"), "{}", page.html());
+}
+
+#[test]
+fn a_legend_is_read_aloud_and_no_wider_than_the_page() {
+    let html = plot(vec![Series::new(&"x".repeat(1000), vec![(0., 0.), (1., 1.)], Shape::Line)]).unwrap();
+    assert!(!html.contains(&"x".repeat(39)), "{html}");
+    let (picture, rest) = html.split("role=\"img\"").nth(1).unwrap().split_once("</div>").unwrap();
+    let name = format!("{}…</span>", "x".repeat(38));
+    assert!(picture.contains("<svg") && !picture.contains(&name) && rest.contains(&name), "{html}");
+}
+
+#[test]
+fn a_plot_without_bars_has_room_for_its_axis() {
+    let height = |bars: Vec<Bar>| {
+        let mut page = Page::new("t");
+        page.bars(&Bars { title: "t".into(), x: Axis::new("x"), bars, reference: None }).unwrap();
+        page.html().split("<svg ").nth(1).and_then(|svg| svg.split("height=\"").nth(1)).and_then(|h| h.split('"').next()).map(str::to_owned)
+    };
+    assert_eq!(height(Vec::new()), height(vec![Bar { name: "b".into(), value: 1., interval: None }]));
+}

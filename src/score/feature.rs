@@ -34,7 +34,7 @@ pub enum Feature {
     Top100,
     /// Share of tokens of rank above 1000.
     Rest,
-    /// Log-likelihood ratio of the model's two branches, nats per token. The fit takes it only where every text has it.
+    /// Log-likelihood ratio of the model's two branches, nats per token. The fit takes it only where nearly every text has it.
     LogLikelihoodRatio,
     /// Its standard deviation over the text's tokens, nats. As above.
     LogLikelihoodRatioStd,

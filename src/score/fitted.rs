@@ -19,6 +19,8 @@ const MEAN_LOG_NORMAL: f64 = 0.635_181_422_730_739;
 /// z² at which a tail counts half.
 const TAIL: f64 = 3.;
 const SCORING_STEPS: usize = 12;
+/// A feature is fitted where at least this share of the texts has it: a few odd ones would cost the fit its strongest.
+const NEARLY_ALL: f64 = 0.999;
 /// Only so that texts of one single length can be fitted.
 const LENGTH_RIDGE: f64 = 1e-9;
 
@@ -79,7 +81,9 @@ pub struct TrainingRow<'a> {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum ScoreFitError {
     /// A class has no weight.
-    #[error("the fit takes human and machine texts that share lengths, expected some of both, found {human} human and {machine} machine")]
+    #[error(
+        "the fit takes human and machine texts that share lengths, expected some of both, found {human} human and {machine} machine; give texts of both that are about as long"
+    )]
     OneClass {
         /// Human rows of positive weight.
         human: usize,
@@ -103,17 +107,17 @@ impl FittedScore {
         self.intercept + self.terms.iter().map(term).sum::<f64>()
     }
 
-    /// Fits the score over the features that every row has; `ridge` is the penalty on squared weights relative to the mean log loss.
-    /// Deterministic.
+    /// Fits the score over the features that all rows have or nearly all, on the rows that have them; `ridge` is the penalty on squared weights
+    /// relative to the mean log loss. Deterministic.
     pub fn fit(rows: &[TrainingRow<'_>], ridge: f64) -> Result<Self, ScoreFitError> {
+        let (known, rows) = known(rows);
         let count = |machine| rows.iter().filter(|r| r.machine == machine && r.weight > 0.).count();
         let (human, machine) = (count(false), count(true));
         if human == 0 || machine == 0 {
             return Err(ScoreFitError::OneClass { human, machine });
         }
         let humans: Vec<_> = rows.iter().filter(|r| !r.machine).copied().collect();
-        let known = Feature::ALL.into_iter().filter(|f| rows.iter().all(|r| f.is_known(r.statistics)));
-        let mut terms = known.map(|f| standardise(f, &humans)).collect::<Option<Vec<_>>>().ok_or(ScoreFitError::Singular)?;
+        let mut terms = known.into_iter().map(|f| standardise(f, &humans)).collect::<Option<Vec<_>>>().ok_or(ScoreFitError::Singular)?;
         let values: Vec<f64> = rows.iter().flat_map(|r| design(&terms, r)).collect();
         let weights: Vec<f64> = rows.iter().map(|r| r.weight).collect();
         let labels: Vec<bool> = rows.iter().map(|r| r.machine).collect();
@@ -138,12 +142,25 @@ impl FittedScore {
 }
 
 impl Term {
-    /// How many human standard deviations the feature lies above the human mean of a length, which is the text's own or nearly so.
+    /// How many human standard deviations the feature lies above the human mean of a length, which is the text's own or nearly so. 0 for a text
+    /// that does not have it: what is not known is no evidence.
     fn z(&self, statistics: &Statistics, tokens: usize, length: usize) -> f64 {
+        if !self.feature.is_known(statistics) {
+            return 0.;
+        }
         let basis = length_basis(length);
         let along = |c: &[f64; 3]| c.iter().zip(basis).map(|(c, b)| c * b).sum::<f64>();
         (self.feature.of(statistics, tokens) - along(&self.mean)) / along(&self.log_sd).clamp(-50., 50.).exp().max(SMALLEST_SD)
     }
+}
+
+/// The features that nearly all rows have, and the rows that have all of these.
+fn known<'a>(rows: &[TrainingRow<'a>]) -> (Vec<Feature>, Vec<TrainingRow<'a>>) {
+    let share = |f: &Feature| rows.iter().filter(|r| f.is_known(r.statistics)).count() as f64 / rows.len() as f64;
+    let features: Vec<Feature> = Feature::ALL.into_iter().filter(|f| share(f) >= NEARLY_ALL).collect();
+    let whole = rows.iter().filter(|r| features.iter().all(|f| f.is_known(r.statistics)));
+    let whole = whole.copied().collect();
+    (features, whole)
 }
 
 /// The human mean and standard deviation of a feature along length: least squares of the value, then the normal likelihood of the
@@ -198,4 +215,45 @@ fn log_length(tokens: usize) -> f64 {
 
 fn three(coefficients: &[f64]) -> [f64; 3] {
     std::array::from_fn(|i| coefficients.get(i).map_or(0., |&c| short(c)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{model::TokenScores, stats::random::Random};
+
+    /// Texts that differ in nothing but the branches' ratio; every `odd`-th has none.
+    fn by_ratio(odd: usize) -> Vec<(Statistics, bool)> {
+        let mut random = Random(6);
+        let one = |i: usize| {
+            let machine = i % 2 == 1;
+            let surprisal: Vec<f32> = (0..40).map(|_| (3. + 1.5 * random.normal()).abs() as f32).collect();
+            let rank = surprisal.iter().map(|s| 1 + s.exp() as u32).collect();
+            let tokens = TokenScores { rank, entropy: vec![2.5; 40], variance: vec![4.; 40], surprisal, ..TokenScores::default() };
+            let ratio = (i % odd != odd - 1).then(|| if machine { 0.3 } else { -0.3 } + 0.2 * random.normal());
+            let plain = Statistics::of(&tokens).unwrap();
+            (Statistics { log_likelihood_ratio: ratio, log_likelihood_ratio_std: ratio.map(f64::abs), ..plain }, machine)
+        };
+        (0..3000).map(one).collect()
+    }
+
+    fn fit(texts: &[(Statistics, bool)]) -> FittedScore {
+        let rows = texts.iter().map(|(statistics, machine)| TrainingRow { statistics, tokens: 40, machine: *machine, weight: 1. });
+        FittedScore::fit(&rows.collect::<Vec<_>>(), 1e-3).unwrap()
+    }
+
+    #[test]
+    fn a_few_odd_texts_do_not_cost_the_fit_a_feature_and_get_no_evidence_from_it() {
+        let (few, more) = (by_ratio(1500), by_ratio(500));
+        let score = fit(&few);
+        assert_eq!(score.terms.len(), Feature::ALL.len());
+        let whole: Vec<_> = few.iter().filter(|(s, _)| s.log_likelihood_ratio.is_some()).copied().collect();
+        assert_eq!((few.len() - whole.len(), &score), (2, &fit(&whole)), "fitted on the others");
+        let ratios = [Feature::LogLikelihoodRatio, Feature::LogLikelihoodRatioStd];
+        let terms = score.terms.iter().filter(|t| !ratios.contains(&t.feature)).cloned().collect();
+        let without = FittedScore { terms, ..score.clone() };
+        let odd = &few[1499].0;
+        assert_eq!(score.score(odd, 40), without.score(odd, 40));
+        assert_eq!(fit(&more).terms.len(), Feature::ALL.len() - 2, "six of 3000 are more than a few");
+    }
 }

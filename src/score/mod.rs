@@ -8,11 +8,13 @@ mod feature;
 mod fitted;
 mod memorised;
 mod plain;
+mod repeats;
 mod statistics;
 pub use feature::Feature;
 pub use fitted::{FittedScore, ScoreFitError, Term, TrainingRow};
 pub use memorised::memorised;
 pub use plain::ScoreName;
+pub use repeats::repeated;
 pub use statistics::{RankFractions, Statistics};
 
 #[cfg(test)]

@@ -357,8 +357,8 @@ struct Calibration {
     name: String,
     /// Flagged when the p-value is at most this.
     fpr: f64,
-    /// Texts with fewer tokens get no verdict.
-    min_tokens: u64,
+    /// Texts with fewer tokens get no verdict; null where none gets one.
+    min_tokens: Option<u64>,
     normalize: bool,
     /// Kinds of machine text with a score of their own, which streams are also watched for.
     kinds: Vec<String>,

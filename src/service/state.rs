@@ -10,7 +10,7 @@ use super::{
     worker::{Blocked, Observer, Worker},
 };
 use crate::{
-    calibration::{Bin, RateBound},
+    calibration::{Bin, NO_VERDICTS, RateBound},
     detector::Detector,
     model::ModelInfo,
     text::Document,
@@ -66,7 +66,8 @@ pub(crate) struct Facts {
 pub(crate) struct CalibrationFacts {
     pub(crate) name: String,
     pub(crate) fpr: f64,
-    pub(crate) min_tokens: usize,
+    /// `None` where no text gets a verdict.
+    pub(crate) min_tokens: Option<usize>,
     pub(crate) normalize: bool,
     /// Kinds of machine text that streams are also watched for.
     pub(crate) kinds: Vec<String>,
@@ -183,7 +184,7 @@ impl Service {
         let calibration = CalibrationFacts {
             name: detector.calibration().name.clone(),
             fpr: options.policy.fpr,
-            min_tokens: detector.calibration().min_tokens(),
+            min_tokens: Some(detector.calibration().min_tokens()).filter(|least| *least < NO_VERDICTS),
             normalize: options.normalize,
             kinds: detector.calibration().kinds_read().map(|kind| kind.name.clone()).collect(),
             lengths: detector.calibration().bins().iter().map(LengthFacts::of).collect(),

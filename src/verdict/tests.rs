@@ -12,7 +12,8 @@ fn judge_with(document: &Document, calibration: &Calibration, unsupported_langua
     let mut fake = Fake::default();
     let ids = fake.tokenize(&document.text).unwrap().ids;
     let tokens = fake.score(&[&ids]).unwrap().remove(0);
-    let evidence = Evidence { document, normalization: Normalization::default(), tokens: &tokens, unsupported_language, not_prose: false };
+    let (normalization, empty) = (Normalization::default(), document.text.is_empty());
+    let evidence = Evidence { document, normalization, tokens: &tokens, empty, unsupported_language, not_prose: false };
     Policy::default().judge(&evidence, calibration, "fake@0000000000000000")
 }
 
@@ -55,6 +56,13 @@ fn abstentions_keep_only_what_may_be_believed() {
     assert_eq!((foreign.p_value, foreign.machine_probability, foreign.flagged), (None, None, false));
     assert!(foreign.score.is_some());
 
+    let nothing = TokenScores::default();
+    let (document, normalization) = (Document::new("😭"), Normalization::default());
+    let evidence =
+        Evidence { document: &document, normalization, tokens: &nothing, empty: false, unsupported_language: false, not_prose: false };
+    let uncounted = Policy::default().judge(&evidence, &Calibration::for_fake(), "m");
+    assert_eq!((uncounted.abstain_reason, uncounted.p_value, uncounted.tokens), (Some(AbstainReason::TooShort), None, 0));
+
     let by_heart = TokenScores {
         surprisal: vec![0.1; 50],
         rank: vec![1; 50],
@@ -65,7 +73,8 @@ fn abstentions_keep_only_what_may_be_believed() {
     let document = Document::new(MACHINE);
     for (not_prose, reason) in [(false, AbstainReason::Memorised), (true, AbstainReason::NotProse)] {
         let normalization = Normalization::default();
-        let evidence = Evidence { document: &document, normalization, tokens: &by_heart, unsupported_language: false, not_prose };
+        let evidence =
+            Evidence { document: &document, normalization, tokens: &by_heart, empty: false, unsupported_language: false, not_prose };
         let found = Policy::default().judge(&evidence, &Calibration::for_fake(), "m");
         assert_eq!((found.abstain_reason, found.p_value, found.flagged), (Some(reason), None, false));
         assert!(found.score.is_some());
@@ -90,6 +99,7 @@ fn a_number_that_is_not_finite_is_no_verdict() {
         document: &document,
         normalization: Normalization::default(),
         tokens: &tokens,
+        empty: false,
         unsupported_language: false,
         not_prose: false,
     };

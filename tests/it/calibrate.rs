@@ -18,7 +18,8 @@ fn labelled(count: usize, machine_words: impl Fn(usize) -> usize) -> String {
     let words = ["river", "stone", "lamp", "winter", "paper", "engine", "garden", "window", "copper", "signal"];
     let ends = ["ux", "oq", "iv", "azh", "ebb", "yk", "wum", "ohl", "irg", "esp", "udd"];
     let text = |i: usize, machine: bool| {
-        let word = |k: usize| words[(i * 7 + k * (i % 9 + 1)) % words.len()];
+        // in no order that comes again: what a text repeats of itself does not count
+        let word = |k: usize| words[((i * 1009 + k) as u64).wrapping_mul(0x9E37_79B9_7F4A_7C15).rotate_left(24) as usize % words.len()];
         let body: Vec<_> = (0..if machine { machine_words(i) } else { 16 })
             .map(|k| if machine { word(k).to_owned() } else { format!("{}{}!", word(k), ends[(i * k) % 97 % ends.len()]) })
             .collect();
@@ -195,6 +196,34 @@ fn human_texts_alone_make_a_profile() {
     let run = ran(&mut highwater(&args));
     assert_eq!(run.code, Some(0), "{}", run.err);
     assert!(run.out.starts_with("our forum for ") && run.out.contains("smallest p-value"), "{}", run.out);
+}
+
+/// What was asked for is written, or the run says before the work why not. A report that fails does not take the calibration with it.
+#[test]
+fn outputs_do_not_destroy_one_another() {
+    let folder = tempfile::tempdir().unwrap();
+    let at = |name: &str| folder.path().join(name).to_str().unwrap().to_owned();
+    file(folder.path(), "forum.jsonl", &rows(120));
+    let (data, made, page) = (at("forum.jsonl"), at("c.json"), at("page.html"));
+    let calibrate = ["calibrate", "-q", "--human", &data, "--machine", &data, "-o", &made];
+    for args in [
+        [&calibrate[..], &["--json", &made]].concat(),
+        [&calibrate[..], &["--json", &page, "--report", &page]].concat(),
+        vec!["evaluate", "-q", &data, "--json", &page, "--report", &page],
+        vec!["simulate", "-q", "--human", &data, "--machine", &data, "--json", &page, "--report", &page],
+    ] {
+        let run = ran(&mut highwater(&args));
+        assert!(run.code == Some(1) && run.err.contains("would be lost; name another file"), "{args:?}: {}", run.err);
+        assert!(!Path::new(&made).exists() && !Path::new(&page).exists(), "{args:?}");
+    }
+    // where all writing fails
+    let full = "/dev/full";
+    if !Path::new(full).exists() {
+        return;
+    }
+    let run = ran(&mut highwater(&[&calibrate[..], &["--json", full, "--report", &page]].concat()));
+    assert!(run.code == Some(2) && run.err.contains(full) && run.out.contains("all lengths"), "{} {}", run.out, run.err);
+    assert!(Path::new(&made).exists() && Path::new(&page).exists(), "{}", run.err);
 }
 
 #[test]

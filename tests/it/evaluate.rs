@@ -24,7 +24,8 @@ fn labelled_rows_become_a_table_json_and_a_page() {
     let found: Value = serde_json::from_str(&std::fs::read_to_string(&made).unwrap()).unwrap();
     assert_eq!((&found["rows"], &found["by_file"][0]["name"], &found["fitted_on"]), (&json!(121), &json!("forum"), &json!([])));
     let auroc = &found["by_file"][0]["auroc"];
-    assert!(auroc["low"].as_f64() <= auroc["value"].as_f64() && auroc["value"].as_f64() <= auroc["high"].as_f64(), "{auroc}");
+    let [low, value, high] = ["low", "value", "high"].map(|name| auroc[name].as_f64().unwrap_or_else(|| panic!("no {name} in {auroc}")));
+    assert!(low <= value && value <= high, "{auroc}");
     let page = std::fs::read_to_string(&page).unwrap();
     assert!(page.contains("<svg") && !page.contains("<script") && page.contains("&lt;script&gt;"), "{page}");
     let again = ran(&mut highwater(&args));

@@ -7,6 +7,7 @@ mod calibrate;
 mod checkpoint;
 mod cli;
 mod evaluate;
+mod explain;
 mod generate;
 mod parity;
 mod privacy;

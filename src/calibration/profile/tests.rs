@@ -120,3 +120,14 @@ fn many_texts_are_a_reference_by_themselves_and_no_shape_means_none_is_lent() {
     assert!(twice.bins().iter().all(|b| b.few.is_empty()), "a few-shot profile has no texts to lend a shape from");
     assert_eq!(twice.bins().iter().map(Bin::documents).sum::<usize>(), 60);
 }
+
+/// As many as a calibration keeps: a profile of a large forum must be small enough to be read back.
+#[test]
+fn a_profile_of_very_many_texts_keeps_some_of_them_whatever_they_score() {
+    let texts: Vec<Sample> = (0..7000).map(|i| text(i as f64 / 7000., 80, i)).collect();
+    let profile = Calibration::for_fake().profile(&texts, "forum", Timestamp::UNIX_EPOCH).unwrap();
+    let kinds = profile.kinds.iter().flat_map(Kind::bins);
+    assert!(profile.bins().iter().chain(kinds).all(|bin| bin.human().len() == 5000));
+    let mean = profile.bins()[0].human().iter().sum::<f32>() / 5000.;
+    assert!((mean - 0.5).abs() < 0.01, "they are not chosen by their score: {mean}");
+}

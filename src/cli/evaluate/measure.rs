@@ -8,7 +8,7 @@ use crate::{
     calibration::Calibration,
     detector::Detector,
     score::ScoreName,
-    stats::{Measures, Ranked, Ranking, Resampling, measured, proportion_interval},
+    stats::{Measures, Ranked, Ranking, Resampling, measured, proportion_interval, quantile, random::Random},
 };
 use serde::Serialize;
 use std::collections::{BTreeMap, HashMap, HashSet};
@@ -103,7 +103,7 @@ pub(super) struct Flagged {
     pub(super) machine: Option<Share>,
 }
 
-/// A share of independent texts; the interval is Clopper & Pearson's.
+/// A share of texts; its interval counts documents.
 #[derive(Debug, Clone, Copy, Serialize)]
 pub(super) struct Share {
     pub(super) count: usize,
@@ -240,13 +240,55 @@ fn equal_lengths(rows: &[&Row]) -> Vec<f64> {
 }
 
 fn flagged(rows: &[&Row], level: f64) -> Flagged {
-    let share = |machine: bool| {
-        let of = rows.iter().filter(|r| r.machine == machine).count();
-        let count = rows.iter().filter(|r| r.machine == machine && r.p_value.is_some_and(|p| p <= level)).count();
-        let (low, high) = proportion_interval(count, of, CONFIDENCE);
-        (of > 0).then(|| Share { count, of, share: count as f64 / of as f64, low, high })
+    let texts = |machine: bool| {
+        let of = rows.iter().filter(|r| r.machine == machine);
+        of.map(|r| (r.group, r.p_value.is_some_and(|p| p <= level))).collect::<Vec<_>>()
     };
-    Flagged { level, human: share(false), machine: share(true) }
+    Flagged { level, human: share(&texts(false)), machine: share_by_document(&texts(true)) }
+}
+
+/// The share flagged of texts of one document each, given as that document and whether it is flagged; the interval is Clopper & Pearson's.
+fn share(texts: &[(u64, bool)]) -> Option<Share> {
+    let (count, of) = (texts.iter().filter(|t| t.1).count(), texts.len());
+    let (low, high) = proportion_interval(count, of, CONFIDENCE);
+    (of > 0).then(|| Share { count, of, share: count as f64 / of as f64, low, high })
+}
+
+/// The same where one document may have many texts, which are not independent: whole documents are drawn, as for the measures. Draws from
+/// documents that are all alike would say that nothing is uncertain: there the interval is Clopper & Pearson's over the documents.
+fn share_by_document(texts: &[(u64, bool)]) -> Option<Share> {
+    let plain = share(texts)?;
+    let mut places = HashMap::new();
+    // flagged texts of each document, and all of them
+    let mut documents: Vec<(usize, usize)> = Vec::new();
+    for &(group, flagged) in texts {
+        let place = *places.entry(group).or_insert(documents.len());
+        if place == documents.len() {
+            documents.push((0, 0));
+        }
+        documents[place].0 += usize::from(flagged);
+        documents[place].1 += 1;
+    }
+    let (low, high) = match plain.count {
+        0 => proportion_interval(0, documents.len(), CONFIDENCE),
+        count if count == plain.of => proportion_interval(documents.len(), documents.len(), CONFIDENCE),
+        _ => drawn_interval(&documents)?,
+    };
+    Some(Share { low, high, ..plain })
+}
+
+/// Percentile interval of the share flagged over draws of documents, each given as its flagged texts and all of them.
+fn drawn_interval(documents: &[(usize, usize)]) -> Option<(f64, f64)> {
+    let mut random = Random(SEED);
+    let mut draw = || {
+        let drawn = (0..documents.len()).map(|_| documents[random.below(documents.len())]);
+        let (flagged, all) = drawn.fold((0, 0), |(a, b), (flagged, all)| (a + flagged, b + all));
+        flagged as f64 / all as f64
+    };
+    let mut shares: Vec<f64> = (0..SAMPLES).map(|_| draw()).collect();
+    shares.sort_unstable_by(f64::total_cmp);
+    let tail = (1. - CONFIDENCE) / 2.;
+    quantile(&shares, tail).zip(quantile(&shares, 1. - tail))
 }
 
 /// How many texts got which verdict; abstentions by their reason.

@@ -4,7 +4,7 @@ use super::{
     measure::{Evaluation, Figures, judged},
     rows::Row,
     slices,
-    table::{estimate, interval, marked, opening, sections},
+    table::{estimate, interval, marked, named, opening, sections},
 };
 use crate::{
     report::{Axis, Bar, Bars, Lines, Page, ReportError, Series, Shape},
@@ -126,13 +126,12 @@ fn baselines(page: &mut Page, evaluation: &Evaluation) -> Result<(), ReportError
     let f = &evaluation.overall;
     let Some(score) = f.score.auroc else { return Ok(()) };
     page.heading("The score and single statistics");
-    let name = |name| format!("{name:?}").to_lowercase();
-    let of = f.baselines.iter().filter_map(|b| Some((name(b.name), b.measures.auroc?)));
+    let of = f.baselines.iter().filter_map(|b| Some((named(b.name), b.measures.auroc?)));
     let bar = |(name, a): (String, crate::stats::Estimate)| Bar { name, value: a.value, interval: Some((a.low, a.high)) };
     let bars = std::iter::once(("score".to_owned(), score)).chain(of).map(bar).collect();
     page.bars(&Bars { title: "AUROC over all files".into(), x: Axis::new("AUROC").within(0., 1.), bars, reference: Some(0.5) })?;
     let mut head = vec!["".to_owned()];
-    head.extend(f.baselines.iter().map(|b| name(b.name)));
+    head.extend(f.baselines.iter().map(|b| named(b.name)));
     let cells = |f: &Figures| std::iter::once(marked(f)).chain(f.baselines.iter().map(|b| estimate(b.measures.auroc))).collect::<Vec<_>>();
     let rows: Vec<_> = evaluation.by_file.iter().filter(|f| f.score.auroc.is_some()).map(cells).collect();
     page.table(&head.iter().map(String::as_str).collect::<Vec<_>>(), &rows);

@@ -2,7 +2,11 @@
 
 use crate::{
     batch::{Progress, Watch},
-    cli::{Refused, calibrate, join::same_calibration, progress::Bar},
+    cli::{
+        calibrate::{Refusals, each_line, family, real},
+        join::same_calibration,
+        progress::Bar,
+    },
     detector::Detector,
     score::Statistics,
     text::{self, Document},
@@ -11,9 +15,7 @@ use crate::{
 use serde::Deserialize;
 use std::{
     collections::HashMap,
-    fs::File,
-    io::{self, BufRead, BufReader, Read},
-    path::Path,
+    path::{Path, PathBuf},
 };
 
 /// Texts that are scored together.
@@ -75,70 +77,101 @@ enum Label {
 }
 
 /// Files on their way to rows.
-pub(super) struct Reading {
+pub(super) struct Reading<W> {
     detector: Detector,
-    bar: Bar,
+    bar: W,
     progress: Progress,
+    files: Vec<PathBuf>,
     rows: Vec<Row>,
-    pairs: HashMap<(String, String), u64>,
-    faults: Vec<String>,
+    /// The group of each pair of a file.
+    pairs: HashMap<PathBuf, HashMap<String, u64>>,
+    faults: Refusals,
 }
 
-impl Reading {
-    pub(super) fn new(detector: Detector, bar: Bar, total: u64) -> Self {
-        let progress = Progress { total_bytes: Some(total), ..Progress::default() };
-        Self { detector, bar, progress, rows: Vec::new(), pairs: HashMap::new(), faults: Vec::new() }
-    }
-
-    /// Scores a file; faulty rows are kept for [`Self::finish`].
-    pub(super) fn file(&mut self, path: &Path) -> anyhow::Result<()> {
-        let unreadable = |error: io::Error| Refused(format!("cannot read {}: {error}", path.display()));
-        let name = calibrate::family(path);
-        let mut lines = BufReader::new(File::open(path).map_err(unreadable)?);
-        let mut waiting = Vec::with_capacity(CHUNK);
-        let mut line = Vec::new();
-        for number in 1.. {
-            line.clear();
-            let read = lines.by_ref().take(calibrate::LONGEST).read_until(b'\n', &mut line).map_err(unreadable)?;
-            if read == 0 || self.bar.cancelled() {
-                break;
-            }
-            self.progress.bytes_read += read as u64;
-            if line.trim_ascii().is_empty() {
-                continue;
-            }
-            match row(&line, &self.detector.calibration().name) {
-                Ok(Given::Text(text, row)) => waiting.push((text, *row)),
-                Ok(Given::Scored(row)) => self.rows.push(*row),
-                Err(fault) => self.faults.push(format!("{}, line {number}: {fault}", path.display())),
-            }
-            if waiting.len() == CHUNK {
-                self.score(&mut waiting, &name)?;
-            }
-        }
-        self.score(&mut waiting, &name)
-    }
-
+impl Reading<Bar> {
     /// The rows and what scored them; `None` where the run was stopped.
-    pub(super) fn finish(self) -> anyhow::Result<Option<(Vec<Row>, Detector)>> {
+    pub(super) fn finish(mut self) -> anyhow::Result<Option<(Vec<Row>, Detector)>> {
+        let done = self.read_all();
         self.bar.end();
+        done?;
         if self.bar.cancelled() {
             return Ok(None);
         }
-        calibrate::refuse(&self.faults)?;
+        self.faults.refuse()?;
         Ok(Some((self.rows, self.detector)))
     }
+}
 
-    fn score(&mut self, waiting: &mut Vec<(String, Labelled)>, file: &str) -> anyhow::Result<()> {
+impl<W: Watch> Reading<W> {
+    pub(super) fn new(detector: Detector, bar: W, total: u64) -> Self {
+        let progress = Progress { total_bytes: Some(total), ..Progress::default() };
+        Self { detector, bar, progress, files: Vec::new(), rows: Vec::new(), pairs: HashMap::new(), faults: Refusals::default() }
+    }
+
+    /// Looks through a file for faults, unless it can be read only once (a pipe). Texts are scored when all files were looked through: one bad
+    /// line at the end must not cost what came before it.
+    pub(super) fn file(&mut self, path: &Path) -> anyhow::Result<()> {
+        self.files.push(path.to_owned());
+        if !path.is_file() {
+            return Ok(());
+        }
+        each_line(path, |number, line| {
+            self.row(path, (number, line));
+            Ok(!self.bar.cancelled())
+        })
+    }
+
+    /// Scores all files; nothing more after a fault.
+    fn read_all(&mut self) -> anyhow::Result<()> {
+        for path in std::mem::take(&mut self.files) {
+            if self.faults.is_empty() {
+                self.read(&path)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn read(&mut self, path: &Path) -> anyhow::Result<()> {
+        let mut waiting = Vec::with_capacity(CHUNK);
+        each_line(path, |number, line| {
+            self.progress.bytes_read += line.len() as u64;
+            match self.row(path, (number, line)) {
+                Some(Given::Text(text, row)) => waiting.push((text, *row)),
+                Some(Given::Scored(row)) => self.rows.push(*row),
+                None => {}
+            }
+            if waiting.len() == CHUNK {
+                self.score(&mut waiting, path)?;
+            }
+            Ok(!self.bar.cancelled())
+        })?;
+        self.score(&mut waiting, path)
+    }
+
+    /// What a line gives; nothing for a blank one, and for a faulty one, which is kept to be told at the end.
+    fn row(&mut self, path: &Path, (number, line): (usize, &[u8])) -> Option<Given> {
+        if line.trim_ascii().is_empty() {
+            return None;
+        }
+        let read = row(line, &self.detector.calibration().name);
+        read.inspect_err(|fault| self.faults.add(format!("{}, line {number}: {fault}", path.display()))).ok()
+    }
+
+    fn score(&mut self, waiting: &mut Vec<(String, Labelled)>, path: &Path) -> anyhow::Result<()> {
+        if !self.faults.is_empty() {
+            waiting.clear();
+            return Ok(());
+        }
+        let (file, real) = (family(path), real(path));
         let (documents, rows): (Vec<_>, Vec<_>) = waiting.drain(..).map(|(text, row)| (Document::new(text), row)).unzip();
         let assessments = self.detector.assess(&documents)?;
         for ((document, row), assessment) in documents.iter().zip(rows).zip(assessments) {
             self.progress.documents += 1;
             self.progress.tokens += assessment.tokens as u64;
             let own = text::group(&document.text);
-            let group = row.pair.map_or(own, |pair| *self.pairs.entry((file.to_owned(), pair)).or_insert(own));
+            let group = row.pair.map_or(own, |pair| *self.pairs.entry(real.clone()).or_default().entry(pair).or_insert(own));
             self.rows.push(Row {
-                file: file.to_owned(),
+                file: file.clone(),
                 domain: row.domain,
                 generator: row.generator,
                 attack: row.attack,
@@ -199,6 +232,8 @@ fn told(verdict: Verdict, reason: Option<AbstainReason>) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::{calibration::Calibration, detector::Options, model::Fake};
+    use std::{collections::HashSet, fs};
 
     #[test]
     fn a_row_has_a_text_and_a_label() {
@@ -208,5 +243,47 @@ mod tests {
         for bad in [r#"{"text":"a"}"#, r#"{"text":"a","label":"robot"}"#, r#"{"label":"human"}"#, r#"{"label":"human","words":3}"#] {
             assert!(row(bad.as_bytes(), "c").is_err(), "{bad}");
         }
+    }
+
+    /// What was read of files of this name with these rows, in folders of their own, and how many of their texts were scored.
+    fn read(files: &[&str]) -> (Result<Vec<Row>, String>, u64) {
+        let folder = tempfile::tempdir().unwrap();
+        let calibration = Calibration::none("0000000000000000").into();
+        let detector = Detector::new(Box::new(Fake::default()), calibration, Options::default()).unwrap();
+        let mut reading = Reading::new(detector, (), 0);
+        for (i, rows) in files.iter().enumerate() {
+            let path = folder.path().join(i.to_string()).join("posts.jsonl");
+            fs::create_dir(path.parent().unwrap()).unwrap();
+            fs::write(&path, rows).unwrap();
+            reading.file(&path).unwrap();
+        }
+        reading.read_all().unwrap();
+        let refused = reading.faults.refuse().map_err(|refused| refused.0);
+        (refused.map(|()| reading.rows), reading.progress.documents)
+    }
+
+    fn line(n: usize) -> String {
+        format!("{{\"text\":\"{n} of the posts about the weather by the river\",\"label\":\"human\",\"pair\":\"{}\"}}\n", n % 2)
+    }
+
+    #[test]
+    fn pairs_of_another_file_of_the_same_name_are_others() {
+        let files: Vec<String> = (0..3).map(|file| [0, 1, 2, 3].map(|n| line(10 * (file + 1) + n)).concat()).collect();
+        // the second begins with a byte-order mark
+        let (rows, _) = read(&[&files[0], &format!("\u{FEFF}{}", files[1]), &files[2]]);
+        let groups: Vec<u64> = rows.unwrap().iter().map(|row| row.group).collect();
+        assert_eq!((groups.len(), groups.iter().collect::<HashSet<_>>().len()), (12, 6));
+        assert!(groups.chunks(4).all(|file| file[0] == file[2] && file[1] == file[3]), "{groups:?}");
+    }
+
+    /// A bad line at the end of the last file is found before the first text is scored.
+    #[test]
+    fn nothing_is_scored_for_a_run_that_will_be_refused() {
+        let (good, bad) = ((0..300).map(line).collect::<String>(), "no json\n".repeat(12));
+        let (rows, scored) = read(&[&good]);
+        assert_eq!((rows.map(|rows| rows.len()), scored), (Ok(300), 300));
+        let (refused, scored) = read(&[&good, &bad]);
+        let told = refused.unwrap_err();
+        assert!(scored == 0 && told.starts_with("12 faults") && told.ends_with("and 2 more"), "{scored} {told}");
     }
 }

@@ -3,6 +3,7 @@
 use super::measure::{Evaluation, Figures, Share};
 use crate::{
     cli::join::{LEFT_OUT_ADVICE, share},
+    score::ScoreName,
     stats::Estimate,
     text::harmless,
 };
@@ -10,6 +11,8 @@ use std::fmt::{self, Write};
 
 /// The widest name that is shown.
 const NAME: usize = 34;
+/// The narrowest column of a statistic alone.
+const ALONE: usize = 11;
 
 pub(super) fn render(evaluation: &Evaluation) -> Result<String, fmt::Error> {
     let mut out = String::new();
@@ -22,19 +25,7 @@ pub(super) fn render(evaluation: &Evaluation) -> Result<String, fmt::Error> {
         writeln!(out, "\n{title}")?;
         figures.iter().try_for_each(|f| told_apart(&mut out, f))?;
     }
-    writeln!(out, "\nAUROC of one statistic alone")?;
-    write!(out, "{:<NAME$}", "")?;
-    for baseline in &evaluation.overall.baselines {
-        write!(out, " {:>11}", format!("{:?}", baseline.name).to_lowercase())?;
-    }
-    writeln!(out, " {:>11}", "score")?;
-    for f in std::iter::once(&evaluation.overall).chain(&evaluation.by_file).filter(|f| f.score.auroc.is_some()) {
-        write!(out, "{:<NAME$}", short(&f.name))?;
-        for measures in f.baselines.iter().map(|b| &b.measures).chain([&f.score]) {
-            write!(out, " {:>11}", measures.auroc.map_or_else(|| "-".into(), |a| format!("{:.3}", a.value)))?;
-        }
-        writeln!(out)?;
-    }
+    alone(&mut out, evaluation)?;
     if evaluation.overall.flagged.is_empty() {
         return Ok(out);
     }
@@ -115,6 +106,12 @@ pub(super) fn marked(figures: &Figures) -> String {
     format!("{}{marks}", short(&figures.name))
 }
 
+/// A statistic's name, as in JSON.
+pub(super) fn named(name: ScoreName) -> String {
+    // A plain enum, which serialises to text.
+    serde_json::to_value(name).ok().and_then(|v| v.as_str().map(str::to_owned)).unwrap_or_default()
+}
+
 /// An estimate as `.816 [.811 .822]`.
 pub(super) fn estimate(estimate: Option<Estimate>) -> String {
     let plain = |v: f64| format!("{v:.3}").trim_start_matches('0').to_owned();
@@ -141,6 +138,25 @@ fn told_apart(out: &mut String, f: &Figures) -> fmt::Result {
     if f.line_breaks_tell() {
         let (human, machine) = (f.human_without_line_breaks, f.machine_without_line_breaks);
         writeln!(out, "{:<NAME$} {human:>7} {machine:>7}  {}", "  without line breaks", columns(&f.without_line_breaks).trim_end())?;
+    }
+    Ok(())
+}
+
+/// What each statistic can do without the others, over all files and in each.
+fn alone(out: &mut String, evaluation: &Evaluation) -> fmt::Result {
+    let mut names: Vec<_> = evaluation.overall.baselines.iter().map(|b| named(b.name)).collect();
+    names.push("score".into());
+    writeln!(out, "\nAUROC of one statistic alone")?;
+    write!(out, "{:<NAME$}", "")?;
+    names.iter().try_for_each(|name| write!(out, " {name:>ALONE$}"))?;
+    writeln!(out)?;
+    for f in std::iter::once(&evaluation.overall).chain(&evaluation.by_file).filter(|f| f.score.auroc.is_some()) {
+        write!(out, "{:<NAME$}", short(&f.name))?;
+        for (measures, name) in f.baselines.iter().map(|b| &b.measures).chain([&f.score]).zip(&names) {
+            let width = name.len().max(ALONE);
+            write!(out, " {:>width$}", measures.auroc.map_or_else(|| "-".into(), |a| format!("{:.3}", a.value)))?;
+        }
+        writeln!(out)?;
     }
     Ok(())
 }

@@ -12,7 +12,7 @@ pub(super) struct Fact {
 /// The table, top to bottom.
 pub(super) fn facts(a: &Assessment, invalid_utf8: u32) -> Vec<Fact> {
     let mut facts = vec![
-        fact("tokens", a.tokens.to_string(), "pieces of text that the model reads"),
+        fact("tokens", a.tokens.to_string(), "pieces of text that count: no repetition, no part of a letter"),
         fact("words", a.words.to_string(), "runs between white space"),
     ];
     if let Some(s) = &a.statistics {
@@ -54,7 +54,7 @@ const MOSTLY: &str = " Where few posts are by machines, most of those flagged ar
 
 /// A few sentences that a moderator can act on.
 pub(super) fn verdict(a: &Assessment, fpr: f64) -> String {
-    let people = a.p_value.map_or_else(String::new, |p| format!(" Of 1000 texts by people, about {} score as high.", per_thousand(p)));
+    let people = a.p_value.map_or_else(String::new, |p| format!(" Of 1000 texts by people, {} as high.", per_thousand(p)));
     let judged = match (a.verdict, a.abstain_reason) {
         (Verdict::Machine, _) => format!("Scores like a machine's text (flagged at a false-positive rate of {fpr}).{people}{MOSTLY}"),
         (Verdict::Human, _) if a.machine_probability.is_none() => format!("Scores like most texts by people.{people}"),
@@ -70,7 +70,7 @@ fn why(reason: AbstainReason) -> &'static str {
         AbstainReason::Empty => "there is no text",
         AbstainReason::TooShort => "the text is too short for a verdict of its own",
         AbstainReason::UnsupportedLanguage => "the text is not in a language that the model was trained on",
-        AbstainReason::NotProse => "the text is code, a table, numbers, or the same few words over and over",
+        AbstainReason::NotProse => "the text has hardly a word in it, is code, a table or numbers, or the same few words over and over",
         AbstainReason::Memorised => "the model knows most of the text by heart",
         AbstainReason::Uncalibrated => "this model has no calibration that says how texts of this length score",
         AbstainReason::Unscorable => "the model's numbers for this text cannot be used",
@@ -99,9 +99,14 @@ fn small(value: f64) -> String {
     if value >= 0.0001 { format!("{value:.4}") } else { format!("{value:.1e}") }
 }
 
+/// How many of 1000 texts score so, with the verb.
 fn per_thousand(p: f64) -> String {
-    let n = p * 1000.;
-    if n < 0.95 { "less than 1".into() } else { format!("{n:.0}") }
+    match (p * 1000.).round() as u32 {
+        _ if p * 1000. < 0.95 => "fewer than 1 scores".into(),
+        1 => "about 1 scores".into(),
+        1000.. => "nearly all score".into(),
+        n => format!("about {n} score"),
+    }
 }
 
 #[cfg(test)]
@@ -136,6 +141,24 @@ mod tests {
         assert!(verdict(&alone, 0.01).starts_with("Scores like most texts by people."), "no machine text was ever compared with");
         let rare = Assessment { verdict: Verdict::Abstain, abstain_reason: Some(AbstainReason::TooShort), flagged: true, ..human };
         assert!(verdict(&rare, 0.01).ends_with("It is flagged all the same, as its score is that rare."));
+    }
+
+    #[test]
+    fn every_count_of_people_is_a_whole_sentence() {
+        let rare = Assessment { verdict: Verdict::Abstain, abstain_reason: Some(AbstainReason::Uncertain), ..assessed("some text") };
+        for (p, told) in [
+            (0.0003, "fewer than 1 scores"),
+            (0.00094, "fewer than 1 scores"),
+            (0.00096, "about 1 scores"),
+            (0.0014, "about 1 scores"),
+            (0.002, "about 2 score"),
+            (0.5, "about 500 score"),
+            (0.9994, "about 999 score"),
+            (1., "nearly all score"),
+        ] {
+            let found = verdict(&Assessment { p_value: Some(p), ..rare.clone() }, 0.01);
+            assert!(found.contains(&format!(" Of 1000 texts by people, {told} as high.")), "{p}: {found}");
+        }
     }
 
     #[test]

@@ -13,6 +13,7 @@ use super::{
     tell_if_typed,
 };
 use crate::{
+    batch::same_file,
     text::{Document, harmless},
     verdict::Assessment,
 };
@@ -35,6 +36,9 @@ pub(super) fn run(args: &Explain, common: &Common, matches: &ArgMatches) -> anyh
     let setup = Setup::take(&mut merge);
     merge.finish()?;
     let input = args.input.as_deref().filter(|path| *path != Path::new("-"));
+    if let Some(page) = args.html.as_deref().filter(|page| input.is_some_and(|text| same_file(text, page))) {
+        return Err(Refused(format!("--html {} is the text itself, which would be lost; name another file", page.display())).into());
+    }
     if input.is_none() {
         tell_if_typed()?;
     }

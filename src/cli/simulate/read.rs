@@ -2,7 +2,7 @@
 
 use crate::{
     batch::{Progress, Watch},
-    cli::{Refused, join::same_calibration, progress::Bar},
+    cli::{Refused, calibrate::each_line, join::same_calibration, progress::Bar},
     detector::Detector,
     text::Document,
     verdict::Assessment,
@@ -10,15 +10,11 @@ use crate::{
 use serde::Deserialize;
 use std::{
     collections::BTreeMap,
-    fs::File,
-    io::{self, BufRead, BufReader, Read},
     path::{Path, PathBuf},
 };
 
 /// Texts that are scored together.
 const CHUNK: usize = 256;
-/// The longest line that is read, bytes.
-const LONGEST: u64 = 64 << 20;
 
 /// What a row may say.
 #[derive(Debug, Deserialize)]
@@ -64,16 +60,10 @@ impl<'a> Reading<'a> {
     }
 
     fn file(&mut self, path: &Path, machine: bool, all: &mut Vec<Assessment>) -> anyhow::Result<()> {
-        let unreadable = |error: io::Error| Refused(format!("cannot read {}: {error}", path.display()));
-        let mut lines = BufReader::new(File::open(path).map_err(unreadable)?);
-        let (mut line, mut texts) = (Vec::new(), Vec::new());
-        for number in 1.. {
-            line.clear();
-            if lines.by_ref().take(LONGEST).read_until(b'\n', &mut line).map_err(unreadable)? == 0 || self.bar.cancelled() {
-                break;
-            }
+        let mut texts = Vec::new();
+        each_line(path, |number, line| {
             let fault = |what: String| Refused(format!("{}, line {number}: {what}", path.display()));
-            match self.row(&line, machine).map_err(fault)? {
+            match self.row(line, machine).map_err(fault)? {
                 Some(Given::Scored(assessment)) => all.push(*assessment),
                 Some(Given::Text(text)) => texts.push(Document::new(text)),
                 None => {}
@@ -81,7 +71,8 @@ impl<'a> Reading<'a> {
             if texts.len() == CHUNK {
                 self.score(&mut texts, all)?;
             }
-        }
+            Ok(!self.bar.cancelled())
+        })?;
         self.score(&mut texts, all)
     }
 

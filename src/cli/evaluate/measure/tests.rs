@@ -50,6 +50,37 @@ fn human_documents_count_once_however_often_they_stand_there() {
     assert!(auroc.low < auroc.value && auroc.value < auroc.high, "{auroc:?}");
 }
 
+/// A document's texts by eight generators: here all of them are flagged or none, so that eight say no more than one.
+#[test]
+fn more_texts_of_the_same_documents_narrow_no_interval() {
+    let flagged = |times: u64, score: &dyn Fn(u64) -> f64| {
+        let human = (0..100).map(|i| row(i, false, 0.));
+        let machine = (0..100 * times).map(|i| row(i % 100, true, score(i % 100)));
+        evaluated_on(&human.chain(machine).collect::<Vec<_>>(), &[]).overall.flagged[0].machine.unwrap()
+    };
+    let rising = |i: u64| i as f64 / 20.;
+    let (once, often) = (flagged(1, &rising), flagged(8, &rising));
+    assert_eq!((once.count, once.of, often.count, often.of), (7, 100, 56, 800));
+    assert_eq!((once.low, once.high), (often.low, often.high));
+    assert!(often.low < 0.04 && often.high > 0.1, "{often:?}");
+    // where all documents are alike, as many documents of another sort may be missing as 100 leave room for
+    let (none, all) = (flagged(8, &|_| 0.), flagged(8, &|_| 9.));
+    assert!(none.low == 0. && (0.03..0.04).contains(&none.high), "{none:?}");
+    assert!(all.high == 1. && (0.96..0.97).contains(&all.low), "{all:?}");
+}
+
+#[test]
+fn a_column_is_as_wide_as_its_name_and_named_as_in_json() {
+    let rows = rows();
+    let found = evaluated_on(&rows, &[]);
+    let text = table::render(&found).unwrap();
+    let mut lines = text.lines().skip_while(|line| *line != "AUROC of one statistic alone").skip(1);
+    let (head, all) = (lines.next().unwrap(), lines.next().unwrap());
+    assert!(all.starts_with("all ") && head.contains(" log_rank ") && head.contains(" log_likelihood_ratio "), "{text}");
+    assert_eq!(head.chars().count(), all.chars().count(), "{head}\n{all}");
+    assert!(page::render(&found, &rows).unwrap().contains("<th scope=\"col\">log_likelihood_ratio</th>"));
+}
+
 #[test]
 fn a_file_that_the_calibration_saw_is_marked() {
     let mut rows = rows();
