@@ -16,7 +16,8 @@ const MISMATCH_ALPHA: f64 = 0.001;
 /// Share of machine text in a window (STATISTICS 4): the interval of the rate of small p-values, read between the rates of human and of
 /// machine documents. Half of `alpha` goes to the rate and half to the bounds of the two.
 ///
-/// It speaks of machine texts that are found as often as those of the reference; of ones that are never found there may be any number.
+/// The lower end holds however often the machine texts are found: each document with a small p-value beyond people's is one. The upper end speaks
+/// of machine texts that are found as often as those of the reference, or more often; of ones that are never found there may be any number.
 /// Where lengths differ in how well machine texts are found, the share is taken to be the same at all lengths.
 pub(super) fn share(window: &Window, bets: &Bets, alpha: f64) -> Share {
     let n = u64::from(window.len());
@@ -27,9 +28,8 @@ pub(super) fn share(window: &Window, bets: &Bets, alpha: f64) -> Share {
     let (rate_low, rate_high) = stats::mean_bounds(hits(window, SHARE_LEVEL), n, alpha / 2.);
     let between = |rate: f64, human: f64, machine: f64| ((rate - human) / (machine - human)).clamp(0., 1.);
     let at = |levels| counted(levels)[SHARE_LEVEL];
-    let (human_high, human_low) = (at(&bounds.human_high), at(&bounds.human_low));
-    let (machine_high, machine_low) = (at(&bounds.machine_high), at(&bounds.machine_low));
-    let low = if machine_high > human_high { between(rate_low, human_high, machine_high) } else { 0. };
+    let (human_high, human_low, machine_low) = (at(&bounds.human_high), at(&bounds.human_low), at(&bounds.machine_low));
+    let low = if human_high < 1. { between(rate_low, human_high, 1.) } else { 0. };
     let high = if machine_low > human_low { between(rate_high, human_low, machine_low) } else { 1. };
     Share { low, estimate: estimate(window, &bounds).clamp(low, high.max(low)), high: high.max(low) }
 }

@@ -52,11 +52,11 @@ pub enum State {
 /// A share of machine text with its confidence interval, all in 0..=1.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize)]
 pub struct Share {
-    /// Lower end: right at all times together with probability 1 - alpha, as the upper end is.
+    /// Lower end: right at all times with probability 1 - alpha, together with the upper end, however often the machine texts are found.
     pub low: f64,
-    /// Maximum-likelihood estimate.
+    /// Maximum-likelihood estimate, as if they were found as often as the calibration's.
     pub estimate: f64,
-    /// Upper end.
+    /// Upper end, for machine texts that are found as often as the calibration's or more often.
     pub high: f64,
 }
 

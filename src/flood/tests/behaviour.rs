@@ -93,7 +93,8 @@ fn a_flood_is_raised_once_and_cleared_when_it_ends() {
     assert!((machine_per_minute - alarm.severity.share).abs() < 0.1, "one a minute: {alarm:?}");
     assert!(alarm.since > at(300 * 60 - 600) && alarm.since < alarm.at && !alarm.examples.is_empty(), "{alarm:?}");
     assert_eq!(during.last().unwrap().kind, Some(AlarmKind::TemplateFlood), "the test posts one text: {:?}", during.last());
-    assert!(during.last().unwrap().share.low > 0.5, "counted since the alarm: {:?}", during.last());
+    let share = during.last().unwrap().share;
+    assert!(share.estimate > 0.8 && share.low > 0.2, "counted since the alarm, and few of these texts are found: {share:?}");
     assert_eq!(monitor.counters().flooded, 2);
     assert_eq!(monitor.floods(0.05, 0), []);
     assert_eq!(monitor.floods(0.05, 9).iter().map(|s| s.key.as_str().to_owned()).collect::<Vec<_>>(), ["forum"]);

@@ -120,6 +120,24 @@ fn share_intervals_cover() {
     assert!(all <= alpha, "{all} of the streams left their interval");
 }
 
+/// A flood of texts that are found more often than the reference's is not taken for a larger share: 60% of the stream, each with a small
+/// p-value, where the reference's have 40% below 0.1.
+#[test]
+fn a_share_is_not_overstated_where_texts_are_found_more_often_than_the_references() {
+    let missed = each_calibration(31, 500, |drawn, random| {
+        let mut monitor = Monitor::new(settings(1e12), drawn.reference()).unwrap();
+        let above = (1..=600).any(|t| {
+            let p = if random.uniform() < 0.6 { 0.002 } else { drawn.human_p(random) };
+            feed(&mut monitor, p, t);
+            whole(&monitor).share.low > 0.6
+        });
+        f64::from(u8::from(above))
+    });
+    let all = missed.iter().sum::<f64>() / SETS as f64;
+    println!("share overstated: {all}");
+    assert!(all <= 0.05, "{all} of the streams");
+}
+
 /// A wrong clearing of a flood at the clearing share takes `clear_arl` documents on average or more; a real end is seen soon.
 #[test]
 fn floods_are_not_cleared_while_they_last_and_are_when_they_end() {
