@@ -143,6 +143,11 @@ impl Calibration {
         self.min_tokens
     }
 
+    /// The same for people: `None` where no text gets a verdict.
+    pub fn verdicts_from(&self) -> Option<usize> {
+        Some(self.min_tokens).filter(|least| *least < NO_VERDICTS)
+    }
+
     /// Whether there is any reference: without one every document is an abstention.
     pub fn is_calibrated(&self) -> bool {
         !self.bins.is_empty()

@@ -2,7 +2,7 @@
 
 use super::{Refused, settings::Setup};
 use crate::{
-    calibration::{Calibration, FamilyQuality, FitOptions, FitReport, KindOf, NO_VERDICTS, Quality, SUFFICIENT, Sample},
+    calibration::{Calibration, FamilyQuality, FitOptions, FitReport, KindOf, Quality, SUFFICIENT, Sample},
     detector::{Detector, Options},
     model::{self, ModelInfo, ModelSource},
     report::{Axis, Bar, Bars, Page},
@@ -250,11 +250,9 @@ impl Made {
             Some(report) => fit_table(&mut out, report)?,
             None => profile_table(&mut out, &self.calibration)?,
         }
-        match self.calibration.min_tokens() {
-            NO_VERDICTS => {
-                writeln!(out, "\nNo text gets a verdict of its own: at no length are enough texts told apart; give more, or others.")?
-            }
-            least => writeln!(out, "\nA text gets a verdict of its own from {least} tokens on.")?,
+        match self.calibration.verdicts_from() {
+            None => writeln!(out, "\nNo text gets a verdict of its own: at no length are enough texts told apart; give more, or others.")?,
+            Some(least) => writeln!(out, "\nA text gets a verdict of its own from {least} tokens on.")?,
         }
         Ok(out)
     }

@@ -6,7 +6,7 @@ use super::{
     join,
     settings::{Setup, layers},
 };
-use crate::{calibration::NO_VERDICTS, text::harmless};
+use crate::text::harmless;
 use clap::ArgMatches;
 use serde_json::{Value, json};
 use std::io::{self, Write};
@@ -21,7 +21,7 @@ pub(super) fn info(as_json: bool, common: &Common, matches: &ArgMatches) -> anyh
         "calibration": join::provenance(detector.calibration())?,
         "limits": {
             "fpr": detector.options().policy.fpr,
-            "min_tokens": Some(detector.calibration().min_tokens()).filter(|least| *least < NO_VERDICTS),
+            "min_tokens": detector.calibration().verdicts_from(),
             "context_tokens": detector.model().context,
         },
     });

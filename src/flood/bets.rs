@@ -114,7 +114,7 @@ struct View {
 #[derive(Debug)]
 pub(super) struct Bets {
     reference: Reference,
-    /// Bounds by the pooled score for share intervals: the four that an interval takes fail together with probability at most alpha / 2.
+    /// Bounds by the pooled score for share intervals: an interval takes three, which fail together with probability below alpha / 2.
     pub(super) share_bounds: Vec<Bounds>,
     views: Vec<View>,
     /// Weights of the bets on large shares, with the sum 1.

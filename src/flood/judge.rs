@@ -13,8 +13,8 @@ const SHARE_LEVEL: usize = 1;
 /// Error of the warning of a mismatch, over the life of a window.
 const MISMATCH_ALPHA: f64 = 0.001;
 
-/// Share of machine text in a window (STATISTICS 4): the interval of the rate of small p-values, read between the rates of human and of
-/// machine documents. Half of `alpha` goes to the rate and half to the bounds of the two.
+/// Share of machine text in a window (STATISTICS 4): the interval of the rate of small p-values, the lower end read between the rate of human
+/// documents and 1, the upper end between those of human and of machine documents. Half of `alpha` goes to the rate and half to the bounds.
 ///
 /// The lower end holds however often the machine texts are found: each document with a small p-value beyond people's is one. The upper end speaks
 /// of machine texts that are found as often as those of the reference, or more often; of ones that are never found there may be any number.

@@ -10,7 +10,7 @@ use super::{
     worker::{Blocked, Observer, Worker},
 };
 use crate::{
-    calibration::{Bin, NO_VERDICTS, RateBound},
+    calibration::{Bin, RateBound},
     detector::Detector,
     model::ModelInfo,
     text::Document,
@@ -184,7 +184,7 @@ impl Service {
         let calibration = CalibrationFacts {
             name: detector.calibration().name.clone(),
             fpr: options.policy.fpr,
-            min_tokens: Some(detector.calibration().min_tokens()).filter(|least| *least < NO_VERDICTS),
+            min_tokens: detector.calibration().verdicts_from(),
             normalize: options.normalize,
             kinds: detector.calibration().kinds_read().map(|kind| kind.name.clone()).collect(),
             lengths: detector.calibration().bins().iter().map(LengthFacts::of).collect(),
