@@ -103,6 +103,15 @@ pub enum BatchError {
         /// The output.
         path: PathBuf,
     },
+    /// A run is to go on, its output is there, and no part file is: it has ended.
+    #[error(
+        "{} is there, and no run was stopped: nothing is left to resume; to do it anew, name another output, or use --force instead",
+        path.display()
+    )]
+    NothingToResume {
+        /// The output.
+        path: PathBuf,
+    },
     /// A stopped run left its part file.
     #[error("{} is left from a stopped run; continue it with --resume, or start anew with --force", path.display())]
     PartExists {
@@ -155,7 +164,7 @@ impl BatchError {
             Self::ColumnType { .. } => "column_type",
             Self::Damaged { .. } => "input_damaged",
             Self::Unsupported(_) => "unsupported",
-            Self::OutputExists { .. } => "output_exists",
+            Self::OutputExists { .. } | Self::NothingToResume { .. } => "output_exists",
             Self::PartExists { .. } => "part_exists",
             Self::OtherJob { .. } => "other_job",
             Self::Write { .. } => "output_failed",

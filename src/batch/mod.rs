@@ -115,7 +115,7 @@ pub struct Fields {
     pub id: String,
     /// One stream key, or a list.
     pub stream: String,
-    /// RFC 3339, or seconds since 1970.
+    /// RFC 3339, or seconds since 1970; without an offset, UTC.
     pub time: String,
 }
 

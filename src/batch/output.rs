@@ -210,7 +210,7 @@ pub(super) fn open(job: &Job, plan: &Plan, detector: &Detector, companion: &mut 
         Ok(_) if is_input(target, plan) => {
             return Err(BatchError::Unsupported(format!("{name} is also an input, which would be lost; name another output")));
         }
-        Ok(data) if data.is_file() && !job.force => return Err(BatchError::OutputExists { path: target.clone() }),
+        Ok(data) if data.is_file() && !job.force => return Err(not_overwritten(job, target)),
         // A device or a pipe: there is nothing to overwrite and nothing to rename.
         Ok(data) if !data.is_file() => {
             if job.resume {
@@ -231,6 +231,12 @@ pub(super) fn open(job: &Job, plan: &Plan, detector: &Detector, companion: &mut 
     let encoder = Encoder::new(Box::new(raw), format, compression, resumed.bytes == 0).map_err(failed)?;
     let part = Part { file, target: target.clone(), whole: resumable.then_some(resumed.bytes) };
     Ok(Out { name, encoder: Some(encoder), part: Some(part), resumed })
+}
+
+/// Why a file that is there is left as it is.
+fn not_overwritten(job: &Job, target: &Path) -> BatchError {
+    let path = target.to_owned();
+    if job.resume && !part_of(target).exists() { BatchError::NothingToResume { path } } else { BatchError::OutputExists { path } }
 }
 
 /// Whether the output is one of the inputs.
@@ -279,7 +285,32 @@ pub(super) fn into_sink(job: &Job, sink: Raw) -> Result<Out, BatchError> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::batch::{RowError, table::BadAnswer};
+    use crate::{
+        batch::{RowError, run, table::BadAnswer},
+        calibration::Calibration,
+        detector::Options,
+        model::Fake,
+    };
+
+    /// Told to use --force, people would throw away what is finished.
+    #[test]
+    fn a_run_that_has_ended_leaves_nothing_to_resume() {
+        let dir = tempfile::tempdir().unwrap();
+        let (input, target) = (dir.path().join("in.jsonl"), dir.path().join("out.jsonl"));
+        std::fs::write(&input, "{\"text\":\"a post\"}\n").unwrap();
+        let job = Job { inputs: vec![Input::Path(input)], output: Output::Path(target.clone()), resume: true, ..Job::default() };
+        let mut detector = Detector::new(Box::new(Fake::default()), Calibration::for_fake().into(), Options::default()).unwrap();
+        let mut told = |resume: bool| {
+            let ended = run(&Job { resume, ..job.clone() }, &mut detector, &());
+            ended.map(|summary| summary.progress.documents).map_err(|error| (error.code(), error.refused(), error.to_string()))
+        };
+        assert_eq!(told(true), Ok(1), "without a part file it starts anew");
+        let (code, refused, message) = told(true).unwrap_err();
+        assert!(code == "output_exists" && refused && message.contains("out.jsonl is there, and no run was stopped"), "{code} {message}");
+        assert!(told(false).unwrap_err().2.contains("exists already; name another output"));
+        std::fs::write(part_of(&target), "").unwrap();
+        assert!(told(true).unwrap_err().2.contains("exists already; name another output"));
+    }
 
     /// A disk with this much room.
     struct Disk(File, usize);

@@ -1,7 +1,7 @@
 //! Raw values of one row to a `Document`, with the checks that every format shares; and one line of JSON to raw values.
 
 use super::{Fields, RowError};
-use crate::text::{Document, StreamKey};
+use crate::text::{self, Document, StreamKey};
 use jiff::Timestamp;
 use serde::de::{DeserializeSeed, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use std::fmt;
@@ -139,23 +139,17 @@ fn streams(cell: Cell, field: &str) -> Result<Vec<StreamKey>, RowError> {
 }
 
 fn time(cell: Cell, field: &str) -> Result<Option<Timestamp>, RowError> {
-    let bad = |what: &str| RowError::new("bad_time", format!("field `{field}` is {what}, expected RFC 3339 or seconds since 1970"));
-    let seconds = |s: f64| Timestamp::from_microsecond((s * 1e6).round() as i64);
-    let parsed = match cell {
+    let (parsed, what) = match cell {
         Cell::Null => return Ok(None),
-        Cell::Time(time) => Ok(time),
-        Cell::Integer(n) => {
-            i64::try_from(n).map_err(|_| bad("out of range")).and_then(|n| Timestamp::from_second(n).map_err(|_| bad("out of range")))
-        }
-        Cell::Float(s) => seconds(s).map_err(|_| bad("out of range")),
-        Cell::Text(s) => match (s.parse::<Timestamp>(), s.parse::<f64>()) {
-            (Ok(time), _) => Ok(time),
-            (_, Ok(s)) if s.is_finite() => seconds(s).map_err(|_| bad("out of range")),
-            _ => Err(bad("no time")),
-        },
+        Cell::Time(time) => (Some(time), ""),
+        Cell::Integer(n) => (text::timestamp_of_seconds(n as f64), "out of range"),
+        Cell::Float(s) => (text::timestamp_of_seconds(s), "out of range"),
+        Cell::Text(s) => (text::timestamp(&s), "no time"),
         other => return Err(wrong_type(field, &other, "RFC 3339 or seconds since 1970")),
     };
-    parsed.map(Some)
+    let bad =
+        || RowError::new("bad_time", format!("field `{field}` is {what}, expected RFC 3339, or seconds since 1970, not milliseconds"));
+    parsed.map(Some).ok_or_else(bad)
 }
 
 impl Cell {

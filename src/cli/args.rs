@@ -250,6 +250,9 @@ pub(super) struct Calibrate {
     /// Write the calibration here
     #[arg(short, long, value_name = "FILE", env = "HIGHWATER_OUTPUT", hide_env = true, value_hint = ValueHint::FilePath)]
     pub(super) output: PathBuf,
+    /// Overwrite the calibration if it exists
+    #[arg(long, env = "HIGHWATER_FORCE", hide_env = true, value_parser = BoolishValueParser::new())]
+    pub(super) force: bool,
     /// Score each text by branches that were tuned without it: DIR/fold-0/branches.safetensors and so on
     ///
     /// For makers of a model with branches. DIR/folds.json says of each text which fold held it out; models/README.md has its form.
@@ -260,21 +263,13 @@ pub(super) struct Calibrate {
     /// Floods are mostly of one kind, and the score made for it finds them sooner. Verdicts on single texts do not look at it.
     /// Give it up to four times; in the environment a `;` stands between several.
     #[arg(long = "kind", value_name = "NAME=FILE[,FILE…]", value_parser = kind_of, value_delimiter = ';', env = "HIGHWATER_KIND", hide_env = true)]
-    #[arg(requires = "machine", hide_short_help = true)]
+    #[arg(hide_short_help = true)]
     pub(super) kinds: Vec<KindOf>,
     /// Files of --machine, without endings, that only the scores of their --kind are fitted on, and not the one that gives verdicts
     ///
     /// For texts that are unlike what most machines write, such as those of a Markov chain: in one score for all they do more harm than good.
     /// A kind of nothing but such files is watched for with a profile only: people of a community not seen before can be taken for it.
-    #[arg(
-        long,
-        value_name = "FILE[,FILE…]",
-        value_delimiter = ',',
-        env = "HIGHWATER_APART",
-        hide_env = true,
-        requires = "kinds",
-        hide_short_help = true
-    )]
+    #[arg(long, value_name = "FILE[,FILE…]", value_delimiter = ',', env = "HIGHWATER_APART", hide_env = true, hide_short_help = true)]
     pub(super) apart: Vec<String>,
     /// Its name in answers [default: the file's name without its ending]
     #[arg(long, alias = "name", value_name = "NAME", env = "HIGHWATER_PROFILE", hide_env = true)]
@@ -285,13 +280,13 @@ pub(super) struct Calibrate {
     /// Write each text's statistics here, with its score and p-value by a fit without its file, as JSONL
     ///
     /// `highwater simulate` reads it, and shows by it how soon a flood of a new kind is found.
-    #[arg(long, value_name = "FILE", env = "HIGHWATER_SCORED", hide_env = true, value_hint = ValueHint::FilePath, requires = "machine")]
+    #[arg(long, value_name = "FILE", env = "HIGHWATER_SCORED", hide_env = true, value_hint = ValueHint::FilePath)]
     pub(super) scored: Option<PathBuf>,
     /// Write what the fit can do here, as JSON
-    #[arg(long, value_name = "FILE", env = "HIGHWATER_JSON", hide_env = true, value_hint = ValueHint::FilePath, requires = "machine")]
+    #[arg(long, value_name = "FILE", env = "HIGHWATER_JSON", hide_env = true, value_hint = ValueHint::FilePath)]
     pub(super) json: Option<PathBuf>,
     /// Write what the fit can do here, as a page
-    #[arg(long, value_name = "FILE", env = "HIGHWATER_REPORT", hide_env = true, value_hint = ValueHint::FilePath, requires = "machine")]
+    #[arg(long, value_name = "FILE", env = "HIGHWATER_REPORT", hide_env = true, value_hint = ValueHint::FilePath)]
     pub(super) report: Option<PathBuf>,
 }
 

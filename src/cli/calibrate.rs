@@ -13,7 +13,7 @@ use super::{
     settings::{Setup, layers},
 };
 use crate::{
-    batch::{Progress, Watch, same_file},
+    batch::{Progress, Watch},
     calibration::Sample,
     detector::Detector,
     stats::MOST_KINDS,
@@ -28,6 +28,9 @@ use std::{
     io::{self, BufRead, BufReader, Read, Write},
     path::{Path, PathBuf},
 };
+
+mod paths;
+pub(super) use paths::{bytes, not_plain, unwritable};
 
 /// Texts that are scored together.
 const CHUNK: usize = 256;
@@ -45,8 +48,8 @@ pub(super) fn run(args: &Calibrate, common: &Common, matches: &ArgMatches) -> an
     if let Some(base) = &args.base {
         setup.calibration = (base != "embedded").then(|| base.into());
     }
-    let total = files(args)?;
     kinds(args)?;
+    let total = files(args)?;
     let folds = args.folds.as_deref().map(Folds::read).transpose()?;
     let detector = join::uncalibrated(&setup)?;
     let info = detector.model().clone();
@@ -57,6 +60,7 @@ pub(super) fn run(args: &Calibrate, common: &Common, matches: &ArgMatches) -> an
         ))
         .into());
     }
+    let base = args.machine.is_empty().then(|| join::base(&setup, &info)).transpose()?;
     let bar = Bar::start(chatty())?;
     let mut reading = Reading::new(detector, &bar, total, folds);
     let done = reading.passes(args, &setup);
@@ -73,7 +77,7 @@ pub(super) fn run(args: &Calibrate, common: &Common, matches: &ArgMatches) -> an
     if chatty() {
         writeln!(io::stderr(), "{} texts scored; fitting", samples.len())?;
     }
-    let made = join::fit(&samples, &setup, &info, &Wanted { name: &name, kinds: &args.kinds, apart: &args.apart })?;
+    let made = join::fit(&samples, &setup, &info, Wanted { name: &name, kinds: &args.kinds, apart: &args.apart, base })?;
     // what took the longest is safe first
     let table = made.saved(&args.output)?;
     let reported = reports(args, &made, &samples, &setup);
@@ -95,13 +99,39 @@ fn reports(args: &Calibrate, made: &Made, samples: &[Sample], setup: &Setup) -> 
     scored.and(json).and(page)
 }
 
+/// Bytes of all inputs; a calibration that would be overwritten unasked is refused.
 fn files(args: &Calibrate) -> anyhow::Result<u64> {
     let outputs = [&args.output].into_iter().chain(&args.scored).chain(&args.json).chain(&args.report);
-    bytes(args.human.iter().chain(&args.machine), outputs)
+    let total = bytes(args.human.iter().chain(&args.machine), outputs)?;
+    if args.output.is_file() && !args.force {
+        let there = args.output.display();
+        return Err(Refused(format!("{there} exists already; name another output, or overwrite it with --force")).into());
+    }
+    Ok(total)
 }
 
-/// Refuses a kind that is named twice, a data set that is not given, and one apart that is of no kind: nothing would be fitted on it.
+/// What only a fit can give, of a run over texts by people alone: they make a profile, which keeps the score of its base.
+fn without_machine(args: &Calibrate) -> Vec<String> {
+    let (of_kinds, of_figures) = ("kinds are of machine texts", "from texts by people alone there is nothing to measure");
+    let options = [
+        ("--kind", !args.kinds.is_empty(), of_kinds),
+        ("--apart", !args.apart.is_empty(), of_kinds),
+        ("--scored", args.scored.is_some(), of_figures),
+        ("--json", args.json.is_some(), of_figures),
+        ("--report", args.report.is_some(), of_figures),
+    ];
+    let fault = |(name, _, why): (&str, bool, &str)| {
+        format!("{name} needs --machine: {why}; name files with texts by machines, or leave {name} out")
+    };
+    options.into_iter().filter(|(_, given, _)| *given).map(fault).collect()
+}
+
+/// Refuses what needs machine texts where no file of them is named, a kind that is named twice, a data set that is not given, and one apart
+/// that is of no kind: nothing would be fitted on it.
 fn kinds(args: &Calibrate) -> Result<(), Refused> {
+    if args.machine.is_empty() {
+        return refuse(&without_machine(args));
+    }
     let given: HashSet<String> = args.machine.iter().map(|path| family(path)).collect();
     let mut faults = Vec::new();
     for (i, kind) in args.kinds.iter().enumerate() {
@@ -127,49 +157,6 @@ pub(super) fn family(path: &Path) -> String {
 /// A file's name without links, by which it is known again.
 pub(super) fn real(path: &Path) -> PathBuf {
     path.canonicalize().unwrap_or_else(|_| path.to_owned())
-}
-
-/// Bytes of all inputs; every file that cannot be read or written is told, before the work and not after it.
-pub(super) fn bytes<'a>(
-    inputs: impl IntoIterator<Item = &'a PathBuf>,
-    outputs: impl IntoIterator<Item = &'a PathBuf>,
-) -> anyhow::Result<u64> {
-    let mut taken: Vec<&Path> = inputs.into_iter().map(PathBuf::as_path).collect();
-    let mut faults = Vec::new();
-    let mut total = 0;
-    for path in &taken {
-        match path.metadata() {
-            Ok(meta) if meta.is_dir() => faults.push(format!("{} is a directory; name the files in it", path.display())),
-            Ok(meta) => total += meta.len(),
-            Err(error) => faults.push(format!("cannot read {}: {error}", path.display())),
-        }
-    }
-    for path in outputs {
-        faults.extend(unwritable(path, &taken));
-        taken.push(path);
-    }
-    refuse(&faults)?;
-    Ok(total)
-}
-
-/// Why an output cannot be written, or must not be: `taken` are the other files of the run.
-pub(super) fn unwritable(path: &Path, taken: &[&Path]) -> Option<String> {
-    if !folder(path).is_dir() || path.is_dir() {
-        return Some(format!("cannot write {}: its folder is not there, or it is a folder itself; name another file", path.display()));
-    }
-    // a device or a pipe takes all that is written to it
-    let is_file = path.is_file() || !path.exists();
-    let is_taken = is_file && taken.iter().any(|other| same_file(other, path) || place(other) == place(path));
-    is_taken.then(|| format!("{} is read or written by this run already and would be lost; name another file", path.display()))
-}
-
-fn folder(path: &Path) -> &Path {
-    path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."))
-}
-
-/// Where a file is or will be, whatever way its name takes there.
-fn place(path: &Path) -> PathBuf {
-    real(folder(path)).join(path.file_name().unwrap_or_default())
 }
 
 pub(super) fn refuse(faults: &[String]) -> Result<(), Refused> {
@@ -446,11 +433,18 @@ struct Row {
     attack: Option<String>,
 }
 
+/// Refuses a line that is no JSON object, before it is told in terms of our own types.
+pub(super) fn object(line: &[u8]) -> Result<(), String> {
+    let is_object = line.trim_ascii_start().starts_with(b"{");
+    if is_object { Ok(()) } else { Err("expected JSONL, one object with a `text` a line".to_owned()) }
+}
+
 /// A row with the wanted label, or with none; `None` for the other label and for blank lines.
 fn row(line: &[u8], machine: bool) -> Result<Option<Row>, String> {
     if line.trim_ascii().is_empty() {
         return Ok(None);
     }
+    object(line)?;
     let row: Row = serde_json::from_slice(line).map_err(|error| format!("expected an object with a `text`: {error}"))?;
     if row.text.is_none() && row.id.is_none() {
         return Err("expected an object with a `text`, found neither that nor an `id`".to_owned());

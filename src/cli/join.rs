@@ -136,10 +136,25 @@ pub(super) struct Wanted<'a> {
     pub(super) name: &'a str,
     pub(super) kinds: &'a [KindOf],
     pub(super) apart: &'a [String],
+    /// What a profile leans on, where it was read before the work.
+    pub(super) base: Option<Calibration>,
+}
+
+/// The calibration that a profile leans on: it must be of the same model, and of texts that were normalised alike.
+pub(super) fn base(setup: &Setup, info: &ModelInfo) -> anyhow::Result<Calibration> {
+    let base = calibration(setup, info)?.unwrap_or_else(|| none(setup, info));
+    if base.model_hash() != info.hash {
+        let fault = format!("calibration {} was made with the model {}, but {} is loaded", base.name, base.model_hash(), info.hash);
+        return Err(Refused(format!("{fault}; name another with --base, or load that model with --model")).into());
+    }
+    if base.normalize != setup.detector.normalize {
+        return Err(Refused(format!("calibration {} was made with another --normalize; use the same", base.name)).into());
+    }
+    Ok(base)
 }
 
 /// Fits a score and its reference; without machine texts, keeps the present score and reads it against these human texts.
-pub(super) fn fit(samples: &[Sample], setup: &Setup, info: &ModelInfo, wanted: &Wanted<'_>) -> anyhow::Result<Made> {
+pub(super) fn fit(samples: &[Sample], setup: &Setup, info: &ModelInfo, wanted: Wanted<'_>) -> anyhow::Result<Made> {
     let name = wanted.name;
     let refused = |error: crate::calibration::FitError| Refused(error.to_string());
     let now = Timestamp::now();
@@ -150,19 +165,8 @@ pub(super) fn fit(samples: &[Sample], setup: &Setup, info: &ModelInfo, wanted: &
         let (calibration, report) = Calibration::fit(samples, &options).map_err(refused)?;
         return Ok(Made { calibration, report: Some(report) });
     }
-    let base = calibration(setup, info)?.unwrap_or_else(|| none(setup, info));
-    if base.model_hash() != info.hash {
-        return Err(Refused(format!(
-            "calibration {} was made with the model {}, but {} is loaded",
-            base.name,
-            base.model_hash(),
-            info.hash
-        ))
-        .into());
-    }
-    if base.normalize != setup.detector.normalize {
-        return Err(Refused(format!("calibration {} was made with another --normalize; use the same", base.name)).into());
-    }
+    // files of --machine may hold no row of theirs
+    let base = wanted.base.map_or_else(|| base(setup, info), Ok)?;
     let calibration = base.profile(samples, name, now).map_err(refused)?;
     Ok(Made { calibration, report: None })
 }
@@ -326,7 +330,10 @@ pub(super) fn provenance(calibration: &Calibration) -> anyhow::Result<Value> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::verdict::Policy;
+    use crate::{
+        model::{Fake, LoadOptions, Scorer},
+        verdict::Policy,
+    };
 
     #[test]
     fn lengths_that_are_never_flagged_are_named() {
@@ -357,6 +364,26 @@ mod tests {
         assert_eq!(found.len(), 2, "{found:?}");
         assert!(found[0].contains("made with --normalize on") && found[0].contains("`highwater calibrate --normalize off`"), "{found:?}");
         assert!(found[1].starts_with("no text is ever flagged at --fpr 0.0009"), "{found:?}");
+    }
+
+    /// It takes no texts to see it, so none need be scored before.
+    #[test]
+    fn a_base_that_cannot_be_leaned_on_is_refused() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("base.json");
+        let told = |normalize: bool, hash: &str| {
+            let options = Options { normalize, ..Options::default() };
+            let setup = Setup { load: LoadOptions::default(), detector: options, calibration: Some(path.clone()) };
+            let info = ModelInfo { hash: hash.to_owned(), ..Fake::default().info().clone() };
+            base(&setup, &info).map(|base| base.name).map_err(|error| error.to_string())
+        };
+        let own = "0000000000000000";
+        assert!(told(true, own).unwrap_err().contains("cannot read calibration") && !path.exists());
+        Calibration::for_fake().save(&path).unwrap();
+        assert_eq!(told(true, own), Ok("fake".to_owned()));
+        assert!(told(false, own).unwrap_err().contains("another --normalize"));
+        let other = told(true, "1111111111111111").unwrap_err();
+        assert!(other.contains("1111111111111111 is loaded; name another with --base"), "{other}");
     }
 
     #[test]

@@ -18,7 +18,8 @@ use std::{
     path::{Path, PathBuf},
 };
 
-pub(super) fn run(args: Score, common: &Common, matches: &ArgMatches) -> anyhow::Result<Outcome> {
+pub(super) fn run(mut args: Score, common: &Common, matches: &ArgMatches) -> anyhow::Result<Outcome> {
+    args.output = args.output.filter(|output| output != Path::new("-"));
     let mut merge = layers(matches, common)?;
     let (setup, rows, watching) = (Setup::take(&mut merge), Rows::take(&mut merge), Watching::take(&mut merge));
     if args.resume && args.force {
@@ -71,7 +72,9 @@ pub(super) fn run(args: Score, common: &Common, matches: &ArgMatches) -> anyhow:
 fn alarms_fault(path: &Path, args: &Score) -> Option<String> {
     let part = args.output.as_ref().map(|output| output.with_added_extension("part"));
     let others: Vec<&Path> = args.inputs.iter().chain(&args.output).chain(&part).map(PathBuf::as_path).collect();
-    let goes_on = args.resume && part.as_ref().is_some_and(|part| part.exists());
+    // of a run that has ended the output says it better
+    let ended = || args.output.as_ref().is_some_and(|output| output.is_file());
+    let goes_on = args.resume && (part.as_ref().is_some_and(|part| part.exists()) || ended());
     let exists = || format!("{} exists already; name another file, or overwrite it with --force", path.display());
     unwritable(path, &others).or_else(|| (path.exists() && !args.force && !goes_on).then(exists))
 }

@@ -1,7 +1,7 @@
 //! The monitor: the one owner of all streams' states.
 
 use super::{
-    Alarm, AlarmEvent, AlarmKind, Counters, Rate, Reference, Settings, SettingsError, Severity, StreamStatus,
+    Alarm, AlarmEvent, AlarmKind, Counters, Rate, Reference, Settings, SettingsError, Severity, Share, StreamStatus,
     bets::{Bets, Place},
     dedup, judge,
     sameness::{Background, Sight, Watch},
@@ -19,6 +19,8 @@ use std::{collections::BTreeMap, sync::Arc};
 pub(super) const WHOLE: u32 = 0;
 /// A calibration mismatch is looked for after so many documents with a p-value, again and again.
 const MISMATCH_EVERY: u32 = 64;
+/// Documents with a p-value after an alarm that are too few to estimate a share by.
+const FRESH: u32 = 32;
 
 /// Watches streams. One owner, no locks; documents are to be observed in the order of their arrival.
 ///
@@ -310,6 +312,15 @@ impl Monitor {
         Some(self.describe(self.table.get(slot), self.watches.get(&slot)))
     }
 
+    /// Shares are counted anew from an alarm on; while hardly a document is counted, the estimate is that of the alarm.
+    fn share(&self, stream: &Stream, watch: Option<&Watch>) -> Share {
+        let share = judge::share(&stream.older, &self.bets, self.settings.alpha);
+        let fresh = watch.filter(|_| stream.flags.flood && stream.older.len() < FRESH);
+        let view = stream.view(&self.bets);
+        let estimate = fresh.map_or(share.estimate, |watch| judge::window_estimate(watch.window(view), &self.bets, view));
+        Share { estimate: estimate.clamp(share.low, share.high), ..share }
+    }
+
     pub(super) fn describe(&self, stream: &Stream, watch: Option<&Watch>) -> StreamStatus {
         let detector = if stream.flags.flood { f64::from(stream.back) } else { stream.log_sr() };
         StreamStatus {
@@ -317,7 +328,7 @@ impl Monitor {
             state: stream.state(),
             log_e: stream.log_e(),
             documents: stream.documents,
-            share: judge::share(&stream.older, &self.bets, self.settings.alpha),
+            share: self.share(stream, watch),
             flagged: stream.flagged.into(),
             log_sr: detector.max(0.),
             rate: Rate {

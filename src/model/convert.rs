@@ -7,7 +7,7 @@ use super::{
     branches::{self, Branches},
     config::Gpt2Config,
     onnx::{DType, External},
-    quantize::{self, Bits},
+    quantize,
     weights::Weights,
 };
 use half::f16;
@@ -24,14 +24,14 @@ use std::{
 mod cache;
 
 /// Raised whenever the layout of converted files changes, so that an older file is not taken for a newer one.
-const LAYOUT: &str = "2";
+const LAYOUT: &str = "3";
 
 /// How the graph's weights are stored.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Storage {
     F32,
     F16,
-    I8(Bits),
+    I8,
 }
 
 impl Storage {
@@ -39,8 +39,7 @@ impl Storage {
         match self {
             Self::F32 => "fp32",
             Self::F16 => "fp16",
-            Self::I8(Bits::Eight) => "int8",
-            Self::I8(Bits::Seven) => "int7",
+            Self::I8 => "int8",
         }
     }
 }
@@ -157,11 +156,11 @@ impl<'a> Planner<'a> {
         let branch = self.branch;
         let target = |name, dtype, shape, make| Target { branch, name, dtype, shape, source: source.clone(), make };
         match self.storage {
-            Storage::I8(_) if matrix => {
+            Storage::I8 if matrix => {
                 self.targets.push(target(format!("{name}.scale"), DType::F32, vec![shape[1]], Make::ColumnScales));
                 self.targets.push(target(name, DType::I8, shape, Make::Columns));
             }
-            Storage::I8(_) if name == "head" => {
+            Storage::I8 if name == "head" => {
                 self.targets.push(target("head.scale".to_owned(), DType::F32, vec![shape[0]], Make::RowScales));
                 self.targets.push(target(name, DType::I8, vec![shape[1], shape[0]], Make::Transposed));
             }
@@ -205,7 +204,7 @@ fn plan_base(config: &Gpt2Config, weights: &Weights, storage: Storage) -> Result
         None if !config.tied => {
             return Err(planner.fault("`tie_word_embeddings` is false, but tensor `lm_head.weight` is missing".to_owned()));
         }
-        _ if matches!(storage, Storage::I8(_)) => {
+        _ if matches!(storage, Storage::I8) => {
             let source = planner.find("wte.weight", &shape)?.unwrap_or_default();
             planner.add("head".to_owned(), shape, source);
         }
@@ -365,7 +364,7 @@ fn layout(targets: &[Target], job: &Job<'_>, data: Option<&blake3::Hash>) -> (Ha
 fn write(out: &mut impl Write, job: &Job<'_>, targets: &[Target]) -> Result<(), WriteError> {
     for target in targets {
         let values = checked(target, job.file(target)).map_err(WriteError::Model)?;
-        out.write_all(&convert(target, &values, job.storage)).map_err(WriteError::Io)?;
+        out.write_all(&convert(target, &values)).map_err(WriteError::Io)?;
     }
     job.files().try_for_each(Weights::check_unchanged).map_err(WriteError::Model)?;
     out.flush().map_err(WriteError::Io)
@@ -387,17 +386,16 @@ fn checked(target: &Target, weights: &Weights) -> Result<Vec<f32>, ModelError> {
     }
 }
 
-fn convert<'a>(target: &Target, values: &'a [f32], storage: Storage) -> Cow<'a, [u8]> {
-    let bits = if let Storage::I8(bits) = storage { bits } else { Bits::Eight };
+fn convert<'a>(target: &Target, values: &'a [f32]) -> Cow<'a, [u8]> {
     let floats = |v: &[f32]| v.iter().flat_map(|x| x.to_le_bytes()).collect::<Vec<u8>>();
     let bytes = |v: Vec<i8>| v.into_iter().map(|x| x as u8).collect::<Vec<u8>>();
     Cow::Owned(match target.make {
         Make::Same if target.dtype == DType::F16 => values.iter().flat_map(|&x| f16::from_f32(x).to_le_bytes()).collect(),
         Make::Same => floats(values),
-        Make::Columns => bytes(quantize::columns(values, target.shape[1], bits).0),
-        Make::ColumnScales => floats(&quantize::columns(values, target.shape[0], bits).1),
-        Make::Transposed => bytes(quantize::rows_transposed(values, target.shape[0], bits).0),
-        Make::RowScales => floats(&quantize::rows_transposed(values, values.len() / target.shape[0], bits).1),
+        Make::Columns => bytes(quantize::columns(values, target.shape[1]).0),
+        Make::ColumnScales => floats(&quantize::columns(values, target.shape[0]).1),
+        Make::Transposed => bytes(quantize::rows_transposed(values, target.shape[0]).0),
+        Make::RowScales => floats(&quantize::rows_transposed(values, values.len() / target.shape[0]).1),
     })
 }
 

@@ -5,7 +5,6 @@ use super::{
     branches::Branches,
     config::Gpt2Config,
     convert::{self, Job, Storage},
-    quantize::Bits,
     tokenizer::Bpe,
     weights::Weights,
 };
@@ -41,7 +40,7 @@ fn parse([config, tokenizer, branches, weights]: [&[u8]; 4]) -> Result<(), Model
     let branches = Some(branches).filter(|b| !b.is_empty()).map(|b| Weights::from_bytes(b.to_vec(), "branches.safetensors"));
     let branches = branches.map(|b| Branches::new(b?, &config, "0")).transpose();
     let known = branches.as_ref().ok().and_then(Option::as_ref);
-    for storage in [Storage::F32, Storage::F16, Storage::I8(Bits::Eight), Storage::I8(Bits::Seven)] {
+    for storage in [Storage::F32, Storage::F16, Storage::I8] {
         convert::prepare(&Job { config: &config, weights: &weights, branches: known, storage, hash: "0", cache: None })?;
     }
     branches?;

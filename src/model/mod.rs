@@ -184,7 +184,7 @@ pub struct ModelInfo {
     pub width: usize,
     /// `cpu` or `cuda:N`.
     pub device: String,
-    /// `int8`, `int7` (int8 with weights of 7 bits, on processors without VNNI), `fp32` or `fp16`.
+    /// `int8`, `fp32` or `fp16`.
     pub precision: String,
     /// Version of ONNX Runtime.
     pub runtime: String,

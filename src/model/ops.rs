@@ -19,7 +19,7 @@ pub(crate) const DOMAIN: &str = "highwater";
 /// (logits (J M,V), targets (M) int64, scale (J M,1) or (1)) -> (M,3+J) of logits times scale, which J models after one another gave for
 /// the same M tokens: surprisal, rank, entropy, variance by the first one, then surprisal by each of the others.
 const STATISTICS: &str = "RowStatistics";
-/// x (..,C) -> bytes (..,C) about 128, largest magnitude (..,1).
+/// (x (..,C), the byte that stands for zero (1)) -> bytes (..,C), scale (..,1).
 const QUANTIZE: &str = "QuantizeRows";
 /// (y (..,C), scale (..,1), bias (C)) -> y * scale + bias.
 const SCALE_BIAS: &str = "ScaleBias";
@@ -38,7 +38,7 @@ pub(crate) fn domain() -> Result<OperatorDomain> {
         .add(own(STATISTICS, &[Float32, Int64, Float32], &[Float32], statistics))?
         .add(own(ATTENTION, &[Float32, Int64, Float32], &[Float32], attend))?
         .add(own(ADD_NORMALISE, &[Float32; 5], &[Float32, Float32], add_normalise))?
-        .add(own(QUANTIZE, &[Float32], &[Uint8, Float32], quantize))?
+        .add(own(QUANTIZE, &[Float32, Uint8], &[Uint8, Float32], quantize))?
         .add(own(SCALE_BIAS, &[Float32, Float32, Float32], &[Float32], |c| scale(c, rowmath::scale_bias)))?
         .add(own(SCALE_BIAS_GELU, &[Float32, Float32, Float32], &[Float32], |c| scale(c, rowmath::scale_bias_gelu)))
 }
@@ -165,17 +165,18 @@ fn add_normalise(context: &ComputeContext) -> Result<()> {
 }
 
 fn quantize(context: &ComputeContext) -> Result<()> {
-    inputs! { context, 0 shape, x = f32; }
-    let width = last(shape);
-    let mut tops = Vec::with_capacity(x.len() / width.max(1));
+    inputs! { context, 0 shape, x = f32; 1 _, zero = u8; }
+    let (width, &[zero]) = (last(shape), zero) else { return Err(Error::new("expected one byte for zero")) };
+    let mut scales = Vec::with_capacity(x.len() / width.max(1));
     fill(context, 0, shape, |bytes: &mut [u8]| {
-        tops.extend(x.chunks_exact(width).zip(bytes.chunks_exact_mut(width)).map(|(row, out)| rowmath::quantize_row(row, out)));
+        let rows = x.chunks_exact(width).zip(bytes.chunks_exact_mut(width));
+        scales.extend(rows.map(|(row, out)| rowmath::quantize_row(row, zero, out)));
     })?;
-    let mut scales = shape.to_vec();
-    if let Some(last) = scales.last_mut() {
+    let mut shape = shape.to_vec();
+    if let Some(last) = shape.last_mut() {
         *last = 1;
     }
-    fill(context, 1, &scales, |out: &mut [f32]| out.copy_from_slice(&tops))
+    fill(context, 1, &shape, |out: &mut [f32]| out.copy_from_slice(&scales))
 }
 
 fn scale(context: &ComputeContext, work: fn(&[f32], f32, &[f32], &mut [f32])) -> Result<()> {

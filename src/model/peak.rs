@@ -41,9 +41,9 @@ fn session(environment: &Environment, int8: bool) -> ort::Result<Session> {
     let weight = g.external("weight", &External { dtype: element, shape: vec![inputs, outputs], offset: 0, length }, FILE);
     let y = if int8 {
         let bytes = g.input("x", DType::F32, &["N", &inputs.to_string()]);
-        let quantised = g.node(Op::own("QuantizeRows"), &[&bytes], 2);
-        let (step, middle) = (g.scalar(1. / 127.), g.byte(128));
-        g.op(Op::contrib("MatMulIntegerToFloat"), &[&quantised[0], &weight, &step, &step, &middle])
+        let (one, zero) = (g.scalar(1.), g.byte(128));
+        let quantised = g.node(Op::own("QuantizeRows"), &[&bytes, &zero], 2);
+        g.op(Op::contrib("MatMulIntegerToFloat"), &[&quantised[0], &weight, &one, &one, &zero])
     } else {
         let x = g.input("x", DType::F32, &["N", &inputs.to_string()]);
         g.op(Op::onnx("MatMul"), &[&x, &weight])

@@ -105,9 +105,9 @@ vectorised! {
 }
 
 vectorised! {
-    /// One row to unsigned bytes about 128, scaled by its largest magnitude, which is returned (at least 1e-9):
-    /// `row ~ (bytes - 128) / 127 * largest`. NaN where a number of the row is, so that all that is made of the row is NaN.
-    fn quantize_row(row: &[f32], bytes: &mut [u8]) -> f32 = quantize_row_body
+    /// One row to unsigned bytes, of which `zero` (1 to 254) stands for zero, and the row's scale: `row ~ (bytes - zero) * scale`. The scale
+    /// is NaN where a number of the row is, so that all that is made of the row is NaN.
+    fn quantize_row(row: &[f32], zero: u8, bytes: &mut [u8]) -> f32 = quantize_row_body
 }
 
 vectorised! {
@@ -184,10 +184,12 @@ pub(super) fn largest(row: &[f32]) -> f32 {
     lanes.into_iter().chain(rest.iter().copied()).fold(f32::NEG_INFINITY, f32::max)
 }
 
-/// The largest magnitude of a row; NaN where a number is. Without their signs, numbers are in the order of their bits, NaN last.
+/// The larger of the largest number over `above` and the magnitude of the least one over `below`; NaN where a number is. Without their
+/// signs, numbers are in the order of their bits, NaN last.
 #[inline(always)]
-fn largest_magnitude(row: &[f32]) -> f32 {
-    let bits = |v: f32| v.abs().to_bits() as i32;
+fn largest_step(row: &[f32], above: f32, below: f32) -> f32 {
+    let (above, below) = (1. / above, -1. / below);
+    let bits = |v: f32| (v * above).max(v * below).abs().to_bits() as i32;
     let mut lanes = [0i32; LANES];
     let (blocks, rest) = row.as_chunks::<LANES>();
     for block in blocks {
@@ -262,15 +264,16 @@ fn row_surprisal_body<const LEVEL: u8>(logits: &[f32], target: usize, scale: f32
 }
 
 #[inline(always)]
-fn quantize_row_body<const LEVEL: u8>(row: &[f32], bytes: &mut [u8]) -> f32 {
+fn quantize_row_body<const LEVEL: u8>(row: &[f32], zero: u8, bytes: &mut [u8]) -> f32 {
+    let zero = f32::from(zero);
     // bytes cannot say that a number is not finite: the row's scale does
-    let top = at_least(largest_magnitude(row), 1e-9);
-    let scale = 127. / top;
+    let scale = at_least(largest_step(row, 255. - zero, zero), 1e-11);
+    let inverse = 1. / scale;
     for (byte, &v) in bytes.iter_mut().zip(row) {
         // the sum rounds to a whole number, which stands in the low byte
-        *byte = fma::<LEVEL>(v, scale, 12_582_912. + 128.).to_bits() as u8;
+        *byte = fma::<LEVEL>(v, inverse, 12_582_912. + zero).to_bits() as u8;
     }
-    top
+    scale
 }
 
 #[inline(always)]
@@ -384,15 +387,21 @@ mod tests {
     fn quantised_rows_come_back_within_half_a_step() {
         at_every_level(|level| {
             for n in [1, 5, 16, 100, 1024] {
-                let row = noise(n, 3);
-                let mut bytes = vec![0; n];
-                let top = quantize_row(&row, &mut bytes);
-                for (v, b) in row.iter().zip(&bytes) {
-                    assert!((v - (f32::from(*b) - 128.) / 127. * top).abs() <= top / 253., "{v} became {b}, level {level}");
+                for (zero, least) in [(128, f32::MIN), (16, -0.17), (16, f32::MIN), (1, 0.), (254, f32::MIN)] {
+                    let row: Vec<f32> = noise(n, 3).into_iter().map(|v| v.max(least)).collect();
+                    let mut bytes = vec![0; n];
+                    let scale = quantize_row(&row, zero, &mut bytes);
+                    for (v, b) in row.iter().zip(&bytes) {
+                        let back = (f32::from(*b) - f32::from(zero)) * scale;
+                        assert!((v - back).abs() <= scale * 0.501, "{v} became {b} about {zero}, level {level}");
+                    }
+                    let ends = |b: &u8| [0, 1, 255].contains(b);
+                    let all_zero = row.iter().all(|v| *v == 0.);
+                    assert!(all_zero || bytes.iter().any(ends), "none of {n} numbers about {zero} is at an end, level {level}");
                 }
             }
             let mut bytes = [7; 4];
-            assert_eq!(quantize_row(&[0.; 4], &mut bytes), 1e-9);
+            assert_eq!(quantize_row(&[0.; 4], 128, &mut bytes), 1e-11);
             assert_eq!(bytes, [128; 4]);
         });
     }
@@ -446,8 +455,8 @@ mod tests {
                     let RowStatistics { surprisal, rank: _, entropy, variance } = row_statistics(&row, 0, 0.5);
                     let found = [surprisal, entropy, variance, row_surprisal(&row, 0, 0.5)];
                     assert!(found.iter().all(|v| v.is_nan()), "{bad} at {at} of {n}, level {level}: {found:?}");
-                    let top = quantize_row(&row, &mut vec![0; n]);
-                    assert!(top.is_nan() == bad.is_nan() && !top.is_finite(), "{bad} at {at} of {n}, level {level}: {top}");
+                    let scale = quantize_row(&row, 128, &mut vec![0; n]);
+                    assert!(scale.is_nan() == bad.is_nan() && !scale.is_finite(), "{bad} at {at} of {n}, level {level}: {scale}");
                     let mut out = vec![0.; n];
                     scale_bias_gelu(&row, 1., &vec![0.; n], &mut out);
                     assert!(!out[at].is_finite(), "{bad} at {at} of {n}, level {level}");

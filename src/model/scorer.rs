@@ -5,9 +5,7 @@ use super::{
     checkpoint::Checkpoint,
     convert::{self, Prepared, Storage, WeightFile},
     graph::{self, Flavour},
-    ops,
-    quantize::Bits,
-    runtime,
+    ops, runtime,
     tokenizer::Bpe,
 };
 use ort::{
@@ -61,7 +59,7 @@ impl Choice {
             (Device::Cuda(n), Precision::Auto | Precision::Fp16) => (Flavour::Half, Storage::F16, Some(n)),
             (Device::Cuda(n), Precision::Fp32) => (Flavour::Plain, Storage::F32, Some(n)),
             (Device::Cuda(_), Precision::Int8) => return refuse("int8 runs on the CPU only; on cuda choose fp16 or fp32"),
-            (_, Precision::Auto | Precision::Int8) => (Flavour::CpuI8, Storage::I8(Bits::of_this_processor()), None),
+            (_, Precision::Auto | Precision::Int8) => (Flavour::CpuI8, Storage::I8, None),
             (_, Precision::Fp32) => (Flavour::CpuF32, Storage::F32, None),
             (_, Precision::Fp16) => return refuse("fp16 runs on cuda only; on the CPU choose int8 or fp32"),
         };
@@ -73,7 +71,7 @@ impl Choice {
     pub(super) fn on_the_cpu(flavour: Flavour) -> Self {
         let storage = match flavour {
             Flavour::Half => Storage::F16,
-            Flavour::CpuI8 => Storage::I8(Bits::of_this_processor()),
+            Flavour::CpuI8 => Storage::I8,
             Flavour::Plain | Flavour::CpuF32 => Storage::F32,
         };
         Self { flavour, storage, cuda: None }

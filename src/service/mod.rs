@@ -216,7 +216,10 @@ async fn live(
         let works = loaded && fault.is_none();
         if works && ended.await.is_err() { Err(ServiceError::Worker) } else { Ok(()) }
     };
-    let unanswered = |why| Err(ServiceError::Unanswered { why, waiting_bytes: service.queue.waiting_bytes() });
+    let unanswered = |why| match service.queue.waiting_bytes() {
+        0 => Ok(()),
+        waiting_bytes => Err(ServiceError::Unanswered { why, waiting_bytes }),
+    };
     let end = tokio::select! {
         biased;
         end = drained => end.inspect(|()| tracing::info!("drained")),

@@ -95,12 +95,28 @@ fn metrics() {}
 struct Document {
     /// The text, as it was posted.
     text: String,
-    /// Your name for it, given back unchanged.
-    id: Option<String>,
-    /// What floods are counted per (a forum, an author, a thread): a key or a list of at most 16, each of 1 to 256 bytes.
+    /// Your name for it, given back.
+    id: Option<Id>,
+    /// What floods are counted per (a forum, an author, a thread): a key or a list of at most 16, each of 1 to 256 bytes. An integer is its digits.
     stream: Option<StreamKeys>,
-    /// When it was posted, RFC 3339.
-    time: Option<String>,
+    /// When it was posted.
+    time: Option<Time>,
+}
+
+/// A string of at most 512 bytes, or an integer, which comes back as a string of its digits.
+#[derive(ToSchema, Serialize)]
+#[serde(untagged)]
+enum Id {
+    Text(String),
+    Integer(i64),
+}
+
+/// RFC 3339 (without an offset, UTC), or seconds since 1970.
+#[derive(ToSchema, Serialize)]
+#[serde(untagged)]
+enum Time {
+    Text(String),
+    Seconds(f64),
 }
 
 /// One key or several.

@@ -9,7 +9,7 @@ use super::{
 };
 use crate::{
     flood::Monitor,
-    text::{Document, StreamKey},
+    text::{self, Document, StreamKey},
 };
 use serde::{
     Deserialize, Deserializer, Serialize,
@@ -239,43 +239,82 @@ impl<'de, T: Deserialize<'de>> Deserialize<'de> for Object<T> {
     }
 }
 
-/// Strings whose type error names the field.
-macro_rules! named_string {
+/// A JSON string or number.
+enum Scalar<'a> {
+    Text(&'a str),
+    Integer(i128),
+    Float(f64),
+}
+
+/// Reads a field whose type error names it: `None` where the value is of another type.
+struct Named<T> {
+    expecting: &'static str,
+    read: fn(Scalar<'_>) -> Option<Result<T, String>>,
+}
+
+impl<T> Named<T> {
+    fn of<E: de::Error>(&self, value: Scalar<'_>, found: de::Unexpected<'_>) -> Result<T, E> {
+        (self.read)(value).ok_or_else(|| E::invalid_type(found, &self.expecting))?.map_err(E::custom)
+    }
+}
+
+impl<T> Visitor<'_> for Named<T> {
+    type Value = T;
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.expecting)
+    }
+    fn visit_str<E: de::Error>(self, s: &str) -> Result<T, E> {
+        self.of(Scalar::Text(s), de::Unexpected::Str(s))
+    }
+    fn visit_u64<E: de::Error>(self, n: u64) -> Result<T, E> {
+        self.of(Scalar::Integer(n.into()), de::Unexpected::Unsigned(n))
+    }
+    fn visit_i64<E: de::Error>(self, n: i64) -> Result<T, E> {
+        self.of(Scalar::Integer(n.into()), de::Unexpected::Signed(n))
+    }
+    fn visit_f64<E: de::Error>(self, x: f64) -> Result<T, E> {
+        self.of(Scalar::Float(x), de::Unexpected::Float(x))
+    }
+}
+
+macro_rules! named {
     ($name:ident, $value:ty, $expecting:literal, $read:expr) => {
         struct $name($value);
         impl<'de> Deserialize<'de> for $name {
             fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
-                struct Of;
-                impl Visitor<'_> for Of {
-                    type Value = $name;
-                    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                        f.write_str($expecting)
-                    }
-                    fn visit_str<E: de::Error>(self, s: &str) -> Result<$name, E> {
-                        let read: fn(&str) -> Result<$value, String> = $read;
-                        read(s).map($name).map_err(E::custom)
-                    }
-                }
-                from.deserialize_str(Of)
+                from.deserialize_any(Named { expecting: $expecting, read: $read }).map($name)
             }
         }
     };
 }
 
-named_string!(Text, String, "`text` to be a string", |s| Ok(s.to_owned()));
+named!(Text, String, "`text` to be a string", |value| match value {
+    Scalar::Text(s) => Some(Ok(s.to_owned())),
+    _ => None,
+});
 // No longer than what an alarm can name.
-named_string!(Id, String, "`id` to be a string", |s| match s.len() <= Monitor::LONGEST_ID {
-    true => Ok(s.to_owned()),
-    false => Err(format!("`id` has {} bytes, at most {} are taken", s.len(), Monitor::LONGEST_ID)),
+named!(Id, String, "`id` to be a string or an integer", |value| match value {
+    Scalar::Text(s) if s.len() <= Monitor::LONGEST_ID => Some(Ok(s.to_owned())),
+    Scalar::Text(s) => Some(Err(format!("`id` has {} bytes, at most {} are taken", s.len(), Monitor::LONGEST_ID))),
+    Scalar::Integer(n) => Some(Ok(n.to_string())),
+    Scalar::Float(_) => None,
 });
-named_string!(Label, &'static str, "`label` to be \"human\" or \"machine\"", |s| match s {
-    "human" => Ok("human"),
-    "machine" => Ok("machine"),
-    other => Err(format!("`label` is \"human\" or \"machine\", found \"{:.40}\"", other.escape_debug().to_string())),
+named!(Label, &'static str, "`label` to be \"human\" or \"machine\"", |value| match value {
+    Scalar::Text("human") => Some(Ok("human")),
+    Scalar::Text("machine") => Some(Ok("machine")),
+    Scalar::Text(other) => Some(Err(format!("`label` is \"human\" or \"machine\", found \"{:.40}\"", other.escape_debug().to_string()))),
+    _ => None,
 });
-named_string!(ModelName, (), "`model` to be a string", |_| Ok(()));
-named_string!(Time, jiff::Timestamp, "`time` to be a string such as \"2026-01-31T12:00:00Z\"", |s| {
-    s.parse().map_err(|e| format!("`time` must look like \"2026-01-31T12:00:00Z\", found \"{s}\": {e}"))
+named!(ModelName, (), "`model` to be a string", |value| matches!(value, Scalar::Text(_)).then_some(Ok(())));
+named!(Time, jiff::Timestamp, "`time` to be a string such as \"2026-01-31T12:00:00Z\", or seconds since 1970", |value| {
+    let (read, found) = match value {
+        Scalar::Text(s) => (text::timestamp(s), format!("\"{:.40}\"", s.escape_debug().to_string())),
+        Scalar::Integer(n) => (text::timestamp_of_seconds(n as f64), n.to_string()),
+        Scalar::Float(x) => (text::timestamp_of_seconds(x), x.to_string()),
+    };
+    Some(read.ok_or_else(|| {
+        format!("`time` must look like \"2026-01-31T12:00:00Z\", or be seconds since 1970, not milliseconds; found {found}")
+    }))
 });
 
 /// No key, one key, or a list of keys.
@@ -291,7 +330,7 @@ impl<'de> Deserialize<'de> for Streams {
         impl<'de> Visitor<'de> for Keys {
             type Value = Streams;
             fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("`stream` to be a string or a list of strings")
+                f.write_str("`stream` to be a string, an integer, or a list of them")
             }
             fn visit_unit<E: de::Error>(self) -> Result<Streams, E> {
                 Ok(Streams::default())
@@ -299,6 +338,12 @@ impl<'de> Deserialize<'de> for Streams {
             fn visit_str<E: de::Error>(self, s: &str) -> Result<Streams, E> {
                 let key = StreamKey::new(s).map_err(|e| E::custom(format!("`stream`: {e}")))?;
                 Ok(Streams(vec![key]))
+            }
+            fn visit_u64<E: de::Error>(self, n: u64) -> Result<Streams, E> {
+                self.visit_str(&n.to_string())
+            }
+            fn visit_i64<E: de::Error>(self, n: i64) -> Result<Streams, E> {
+                self.visit_str(&n.to_string())
             }
             fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<Streams, A::Error> {
                 let mut keys = Vec::new();

@@ -7,10 +7,12 @@ mod harmless;
 mod language;
 mod normalize;
 mod prose;
+mod time;
 pub use harmless::harmless;
 pub use language::{Unsupported, unsupported_language};
 pub use normalize::{Normalization, Normalized, normalize};
 pub use prose::not_prose;
+pub use time::{timestamp, timestamp_of_seconds};
 
 /// One text to be assessed, as its sender wrote it.
 #[derive(Debug, Clone, Default, PartialEq)]

@@ -97,7 +97,7 @@ fn figures_by_a_fit_without_the_file_go_into_a_simulation() {
     let args = ["calibrate", "-q", "--human", &one, "-o", &made, "--scored", &scored];
     let run = ran(&mut highwater(&args));
     assert!(
-        run.code == Some(2) && run.err.contains("--machine"),
+        run.code == Some(1) && run.err.contains("--scored needs --machine"),
         "a profile leaves nothing out, which is said before the work: {}",
         run.err
     );
@@ -269,7 +269,7 @@ fn each_text_is_scored_by_the_branches_of_its_fold() {
     let model = Copy::of("branches");
     let run = |model: &str, more: &[&str]| {
         let (data, out) = (at("forum.jsonl"), at("c.json"));
-        let usual = ["calibrate", "-q", "--model", model, "--human", &data, "--machine", &data, "-o", &out];
+        let usual = ["calibrate", "-q", "--model", model, "--human", &data, "--machine", &data, "-o", &out, "--force"];
         let run = ran(&mut highwater(&[&usual, more].concat()));
         let made = fs::read(&out).ok().map(|bytes| serde_json::from_slice::<Value>(&bytes).unwrap());
         let kept = made.map(|m| ["model_hash", "score", "bins"].map(|key| m[key].clone()));

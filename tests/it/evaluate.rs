@@ -58,10 +58,17 @@ fn a_few_texts_lean_on_a_base() {
     let info: Value = serde_json::from_str(&info.out).unwrap();
     let human = info["calibration"]["lengths"][0]["human"].as_u64();
     assert!(human.is_some_and(|n| (40..=60).contains(&n)), "{info}");
-    let absent = ran(&mut highwater(&["calibrate", "--human", data, "--base", "absent.json", "-o", made]));
-    assert!(absent.code == Some(1) && absent.err.contains("absent.json"), "{}", absent.err);
+    // told before the rows are looked at, and so before any is scored
+    let bad = file(folder.path(), "bad.jsonl", "no json\n");
+    let text = std::fs::read_to_string(made).unwrap();
+    let hash = serde_json::from_str::<Value>(&text).unwrap()["model_hash"].as_str().unwrap().to_owned();
+    let other = file(folder.path(), "other.json", &text.replace(&hash, &"0".repeat(16)));
+    for (base, part) in [("absent.json", "cannot read calibration absent.json"), (other.to_str().unwrap(), "with the model 0000")] {
+        let run = ran(&mut highwater(&["calibrate", "--human", bad.to_str().unwrap(), "--base", base, "-o", made, "--force"]));
+        assert!(run.code == Some(1) && run.err.contains(part), "{base}: {}", run.err);
+    }
     let report = folder.path().join("fit.html");
-    let args = ["calibrate", "--human", data, "--machine", data, "-o", made, "--report", report.to_str().unwrap()];
+    let args = ["calibrate", "--human", data, "--machine", data, "-o", made, "--force", "--report", report.to_str().unwrap()];
     let run = ran(&mut highwater(&args));
     assert_eq!(run.code, Some(0), "{}", run.err);
     assert!(std::fs::read_to_string(&report).unwrap().contains("Cross-fitted"));

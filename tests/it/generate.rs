@@ -60,6 +60,7 @@ fn texts_begin_with_their_prompts_and_pairs_have_the_length_of_their_human_text(
 fn every_fault_and_contradiction_is_told_at_once() {
     let folder = tempfile::tempdir().unwrap();
     let empty = file(folder.path(), "empty.jsonl", "");
+    let table = file(folder.path(), "posts.csv", "id,text\n1,one post\n");
     let args = [
         "generate",
         "--greedy",
@@ -93,6 +94,7 @@ fn every_fault_and_contradiction_is_told_at_once() {
         (&["--greedy", "-n", "3"], "would repeat"),
         (&["--greedy", "--top-k", "5"], "--greedy draws nothing"),
         (&["--prompt-words", "3"], "--humans"),
+        (&["--prompt-words", "1", "--humans", table.to_str().unwrap()], "posts.csv is CSV"),
         (&["--flood", "rate=20/s,share=0.2,onset=1s", "--humans", empty.to_str().unwrap(), "-n", "5"], "--nsamples do not go"),
         (&["--resume"], "--resume goes on with a file"),
         (&["--flood", "rate=20/s,share=2,onset=1s"], "share `2`"),
@@ -110,6 +112,8 @@ fn an_output_is_not_overwritten_and_a_folder_takes_files() {
     let output = file(folder.path(), "out.jsonl", "precious");
     let run = ran(&mut highwater(&["generate", "--length", "3", "-o", output.to_str().unwrap()]));
     assert!(run.code == Some(1) && run.err.contains("--force"), "{}", run.err);
+    let run = ran(&mut highwater(&["generate", "--length", "3", "-o", output.to_str().unwrap(), "--resume"]));
+    assert!(run.code == Some(1) && run.err.contains("nothing is left to resume"), "{}", run.err);
     assert_eq!(fs::read_to_string(&output).unwrap(), "precious");
     let texts = folder.path().join("texts");
     generate(&["-n", "3", "--as", "files", "-o", texts.to_str().unwrap()]);

@@ -40,6 +40,7 @@ fn a_bad_json_row_costs_itself_only() {
         (r#"{"id":"m","text":"a","stream":[["b"]]}"#, "wrong_type"),
         (r#"{"id":"m","text":"a","time":"yesterday"}"#, "bad_time"),
         (r#"{"id":"m","text":"a","time":1e300}"#, "bad_time"),
+        (r#"{"id":"m","text":"a","time":1769860800000}"#, "bad_time"),
         (r#"{"id":"m","text":"a","time":[]}"#, "wrong_type"),
     ];
     for (row, code) in cases {

@@ -1,7 +1,13 @@
 //! Rows, files and faults on their way into a calibration.
 
 use super::*;
-use crate::{calibration::Calibration, detector::Options, model::Fake};
+use crate::{
+    calibration::Calibration,
+    cli::args::{Cli, Command},
+    detector::Options,
+    model::Fake,
+};
+use clap::Parser;
 use std::fs;
 
 #[test]
@@ -13,6 +19,9 @@ fn rows_are_taken_by_their_label() {
     assert_eq!(row(b"\r\n", true), Ok(None));
     for bad in [r#"{"text":"a","label":"robot"}"#, r#"{"label":"human"}"#, r#"{"id":null,"text":null}"#, r#"{"text":1}"#, "no json"] {
         assert!(row(bad.as_bytes(), false).is_err(), "{bad}");
+    }
+    for bad in ["3", "[1]", "\"a\"", "id,text", "no json"] {
+        assert_eq!(row(bad.as_bytes(), false), Err("expected JSONL, one object with a `text` a line".to_owned()), "{bad}");
     }
 }
 
@@ -66,6 +75,82 @@ fn an_output_is_written_by_nothing_else_of_the_run() {
     }
     let device = PathBuf::from("/dev/null");
     assert!(!device.exists() || told(&[&device, &device]).is_ok());
+}
+
+/// What was typed after `highwater calibrate`.
+fn typed(args: &[&str]) -> Calibrate {
+    let cli = Cli::try_parse_from(["highwater", "calibrate"].iter().chain(args)).unwrap();
+    let Command::Calibrate(args) = cli.command else { panic!("another command") };
+    args
+}
+
+#[test]
+fn a_calibration_is_not_overwritten_unasked() {
+    let folder = tempfile::tempdir().unwrap();
+    let at = |name: &str| folder.path().join(name).to_str().unwrap().to_owned();
+    let (posts, made, figures) = (at("posts.jsonl"), at("c.json"), at("figures.json"));
+    for path in [&posts, &made, &figures] {
+        fs::write(path, "precious").unwrap();
+    }
+    let told = |more: &[&str]| {
+        let args = typed(&[&["--human", &posts, "--machine", &posts][..], more].concat());
+        files(&args).map_err(|error| error.to_string())
+    };
+    let refused = told(&["-o", &made]).unwrap_err();
+    assert!(refused.ends_with("c.json exists already; name another output, or overwrite it with --force"), "{refused}");
+    assert_eq!(told(&["-o", &made, "--force"]), Ok(16));
+    // figures are made again from what is kept
+    assert_eq!(told(&["-o", &at("new.json"), "--json", &figures]), Ok(16));
+    assert!(told(&["-o", &posts, "--force"]).unwrap_err().contains("would be lost"));
+    assert!(!Path::new("/dev/null").exists() || told(&["-o", "/dev/null"]).is_ok());
+}
+
+#[test]
+fn what_only_a_fit_can_give_needs_machine_texts() {
+    let told = |more: &[&str]| {
+        let args = typed(&[&["--human", "posts.jsonl", "-o", "c.json"][..], more].concat());
+        kinds(&args).map_err(|refused| refused.0)
+    };
+    assert_eq!(told(&[]), Ok(()));
+    for (name, value, why) in [
+        ("--report", "r.html", "from texts by people alone there is nothing to measure"),
+        ("--json", "r.json", "from texts by people alone there is nothing to measure"),
+        ("--scored", "s.jsonl", "from texts by people alone there is nothing to measure"),
+        ("--kind", "a=b", "kinds are of machine texts"),
+        ("--apart", "b", "kinds are of machine texts"),
+    ] {
+        let advice = format!("name files with texts by machines, or leave {name} out");
+        assert_eq!(told(&[name, value]), Err(format!("{name} needs --machine: {why}; {advice}")));
+    }
+    let both = told(&["--json", "r.json", "--report", "r.html"]).unwrap_err();
+    assert!(both.starts_with("2 faults") && both.contains("--json needs") && both.contains("--report needs"), "{both}");
+    assert_eq!(told(&["--machine", "m.jsonl", "--report", "r.html"]), Ok(()));
+    assert!(told(&["--machine", "m.jsonl", "--apart", "m"]).unwrap_err().contains("--apart m is in no --kind"));
+}
+
+/// By what is in them, whatever they are called; a table also by what it is called.
+#[test]
+fn packed_files_and_tables_are_refused_by_name() {
+    let folder = tempfile::tempdir().unwrap();
+    let told = |name: &str, content: &[u8]| {
+        let path = folder.path().join(name);
+        fs::write(&path, content).unwrap();
+        bytes([&path], []).map_err(|error| error.to_string())
+    };
+    let (gzip, zstd, parquet) = (b"\x1f\x8b\x08\0\0", b"\x28\xb5\x2f\xfd\0", b"PAR1\x15");
+    for (name, content, expected) in [
+        ("posts.jsonl.gz", &gzip[..], "posts.jsonl.gz is gzip; unpack it first: plain JSONL is read here"),
+        ("posts.jsonl", gzip, "posts.jsonl is gzip; unpack it first: plain JSONL is read here"),
+        ("posts.csv.zst", zstd, "posts.csv.zst is Zstandard; unpack it first: plain JSONL is read here"),
+        ("posts", parquet, "posts is Parquet; write its rows as JSONL first: plain JSONL is read here"),
+        ("posts.PQ", b"", "posts.PQ is Parquet; write its rows as JSONL first: plain JSONL is read here"),
+        ("posts.csv", b"id,text\n", "posts.csv is CSV; write its rows as JSONL first: plain JSONL is read here"),
+        ("posts.tsv", b"id\ttext\n", "posts.tsv is TSV; write its rows as JSONL first: plain JSONL is read here"),
+    ] {
+        let told = told(name, content).unwrap_err();
+        assert!(told.ends_with(expected), "{told}");
+    }
+    assert_eq!([told("posts.jsonl", b"{}\n"), told("a.gz", b"{}\n"), told("empty", b"")], [Ok(3), Ok(3), Ok(0)]);
 }
 
 /// A run over files with these rows, in folders of their own, and what it read.

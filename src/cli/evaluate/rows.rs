@@ -3,7 +3,7 @@
 use crate::{
     batch::{Progress, Watch},
     cli::{
-        calibrate::{Refusals, each_line, family, real},
+        calibrate::{Refusals, each_line, family, object, real},
         join::same_calibration,
         progress::Bar,
     },
@@ -199,6 +199,7 @@ enum Given {
 
 /// A line; one without a text has its score, by the calibration `own`.
 fn row(line: &[u8], own: &str) -> Result<Given, String> {
+    object(line)?;
     let mut row: Labelled = serde_json::from_slice(line)
         .map_err(|error| format!("expected an object with a `text` and a `label`, human or machine: {error}"))?;
     if let Some(text) = row.text.take() {
@@ -242,6 +243,9 @@ mod tests {
         assert_eq!((text.as_str(), found.label, found.attack.as_deref(), found.generator), ("a", Label::Machine, Some("x"), None));
         for bad in [r#"{"text":"a"}"#, r#"{"text":"a","label":"robot"}"#, r#"{"label":"human"}"#, r#"{"label":"human","words":3}"#] {
             assert!(row(bad.as_bytes(), "c").is_err(), "{bad}");
+        }
+        for bad in ["3", "[1]", "\"a\"", "id,text", "no json"] {
+            assert_eq!(row(bad.as_bytes(), "c").err().as_deref(), Some("expected JSONL, one object with a `text` a line"), "{bad}");
         }
     }
 

@@ -7,12 +7,13 @@ mod served;
 use super::{
     Outcome, Refused,
     args::{Common, Generate},
+    calibrate::not_plain,
     chatty,
     progress::{Bar, written},
     settings::{Setup, layers},
 };
 use crate::{
-    adversary::{self, Format, Length, Order, Prompt, Summary},
+    adversary::{self, AdversaryError, Format, Length, Order, Prompt, Summary},
     model::{self, Generator},
 };
 use choices::Choices;
@@ -50,7 +51,7 @@ pub(super) fn run(args: &Generate, common: &Common, matches: &ArgMatches) -> any
     let bar = Bar::start(chatty())?;
     let result = adversary::run(&order, &choices.output, &mut *generator, &bar);
     let seconds = bar.end();
-    let summary = result?;
+    let summary = result.map_err(|error| ended(error, &choices.output))?;
     if chatty() {
         writeln!(io::stderr(), "{}", tell(&summary, &choices.output, seconds))?;
     }
@@ -90,6 +91,19 @@ fn lengths(path: &Path, generator: &dyn Generator) -> anyhow::Result<Vec<usize>>
     Ok(texts.iter().map(|text| generator.tokenize(text).map(|t| t.ids.len())).collect::<Result<_, _>>()?)
 }
 
+/// The same error, unless a run was to go on that has ended: its output need not be thrown away.
+fn ended(error: AdversaryError, output: &adversary::Output) -> anyhow::Error {
+    let Some(whole) = output.path.as_deref().filter(|_| output.resume) else { return error.into() };
+    // a folder that a stopped run left is gone on with, whatever is in it
+    let is_left = output.format != Format::Files && whole.with_added_extension("part").exists();
+    let is_there = matches!(&error, AdversaryError::Exists { path, .. } if path.starts_with(whole));
+    if is_left || !is_there {
+        return error.into();
+    }
+    let fault = format!("{} is there, and no run was stopped: nothing is left to resume", whole.display());
+    Refused(format!("{fault}; to do it anew, name another output, or use --force instead")).into()
+}
+
 /// One line at the end, for people.
 fn tell(summary: &Summary, output: &adversary::Output, seconds: f64) -> String {
     let line = format!("{} ({} tokens in {seconds:.2} s)", written(&summary.progress, seconds), summary.progress.tokens);
@@ -104,9 +118,50 @@ fn tell(summary: &Summary, output: &adversary::Output, seconds: f64) -> String {
     }
 }
 
-/// Fails where a file that will be read later cannot be.
+/// Fails where a file that will be read later cannot be, or would be taken for something else.
 fn readable(path: &Path) -> Result<(), String> {
     let told = |error: io::Error| format!("cannot read {}: {error}", path.display());
     let file = File::open(path).map_err(told)?;
-    if file.metadata().map_err(told)?.is_dir() { Err(format!("{} is a folder, expected a file", path.display())) } else { Ok(()) }
+    if file.metadata().map_err(told)?.is_dir() {
+        return Err(format!("{} is a folder, expected a file", path.display()));
+    }
+    not_plain(path, "plain JSONL or one text a line").map_or(Ok(()), Err)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A table's first column is no part of a prompt.
+    #[test]
+    fn texts_that_are_packed_or_in_a_table_are_refused_by_name() {
+        let folder = tempfile::tempdir().unwrap();
+        let told = |name: &str, bytes: &[u8]| {
+            let path = folder.path().join(name);
+            std::fs::write(&path, bytes).unwrap();
+            readable(&path)
+        };
+        assert_eq!(told("posts.txt", b"id,text\n1,a post\n"), Ok(()));
+        let table = told("posts.csv", b"id,text\n1,a post\n").unwrap_err();
+        assert!(table.ends_with("posts.csv is CSV; write its rows as JSONL first: plain JSONL or one text a line is read here"), "{table}");
+        assert!(told("posts.jsonl.gz", b"\x1f\x8b\x08\0").unwrap_err().contains("posts.jsonl.gz is gzip; unpack it first"));
+    }
+
+    #[test]
+    fn a_corpus_that_is_whole_leaves_nothing_to_resume() {
+        let folder = tempfile::tempdir().unwrap();
+        let (whole, part) = (folder.path().join("out.jsonl"), folder.path().join("out.jsonl.part"));
+        let told = |format: Format, resume: bool, there: &Path| {
+            let output = adversary::Output { path: Some(whole.clone()), format, force: false, resume };
+            ended(AdversaryError::Exists { path: there.to_owned(), what: "is what it was" }, &output)
+        };
+        for (format, there) in [(Format::Jsonl, whole.clone()), (Format::Files, whole.join("00000.txt"))] {
+            let error = told(format.clone(), true, &there);
+            assert!(error.is::<Refused>() && error.to_string().contains("out.jsonl is there, and no run was stopped"), "{error}");
+            assert!(told(format, false, &there).to_string().ends_with("is what it was"));
+        }
+        assert!(told(Format::Jsonl, true, &part).to_string().ends_with("is what it was"), "another run is writing it");
+        std::fs::write(&part, "").unwrap();
+        assert!(told(Format::Jsonl, true, &whole).to_string().ends_with("is what it was"), "a stopped run is there");
+    }
 }

@@ -2,7 +2,7 @@
 //!
 //! Takes the options that such a server knows and refuses those that it does not. The key comes from the environment and is shown nowhere.
 
-use super::{Choices, LENGTH, prompts, tell};
+use super::{Choices, LENGTH, ended, prompts, tell};
 use crate::{
     adversary::{
         Decoding, Order, Penalties,
@@ -199,7 +199,7 @@ pub(super) fn run(args: &Generate, choices: &Choices, choice: Choice) -> anyhow:
     let backend = OpenAi::new(settings.clone(), Monotonic::new(|| bar.stopped()));
     let result = api::write(&order, &choices.output, (&backend, &settings, workers), &bar);
     let seconds = bar.end();
-    let served = result?;
+    let served = result.map_err(|error| ended(error, &choices.output))?;
     if chatty() {
         writeln!(io::stderr(), "{}", tell(&served.summary, &choices.output, seconds))?;
         writeln!(io::stderr(), "{}", used(&served, prices))?;

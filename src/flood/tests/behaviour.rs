@@ -93,6 +93,8 @@ fn a_flood_is_raised_once_and_cleared_when_it_ends() {
     assert!((machine_per_minute - alarm.severity.share).abs() < 0.1, "one a minute: {alarm:?}");
     assert!(alarm.since > at(300 * 60 - 600) && alarm.since < alarm.at && !alarm.examples.is_empty(), "{alarm:?}");
     assert_eq!(during.last().unwrap().kind, Some(AlarmKind::TemplateFlood), "the test posts one text: {:?}", during.last());
+    let first = during.iter().find(|s| s.state == State::Flood).unwrap().share;
+    assert_eq!((first.low, first.estimate, first.high), (0., alarm.severity.share, 1.), "right after the alarm");
     let share = during.last().unwrap().share;
     assert!(share.estimate > 0.8 && share.low > 0.2, "counted since the alarm, and few of these texts are found: {share:?}");
     assert_eq!(monitor.counters().flooded, 2);

@@ -123,7 +123,7 @@ fn numbers_that_do_not_start_at_a_multiple_of_their_size_are_not_read_in_place()
 fn a_kept_file_whose_data_changed_is_made_again() {
     let (home, cache) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
     let checkpoint = copied("branches", home.path());
-    for storage in [Storage::F32, Storage::I8(Bits::Eight)] {
+    for storage in [Storage::F32, Storage::I8] {
         let job = job(&checkpoint, storage, Some(cache.path()));
         let path = file(&job).unwrap();
         let whole = fs::read(&path).unwrap();

@@ -5,7 +5,7 @@
 //! With ONNX operators alone they go in as `past.*` and come out as `present.*`; `input_ids` and `positions` are (B,n), `parents` (B) the
 //! row of `past` that each row continues, `keys_at` (B,P+n) where each key stands, `queries_at` (B,n). Both give `logits` (R,V).
 
-use super::{Attr, DType, Flavour, Graph, Op, Plan, Writer, product};
+use super::{Attr, DType, EVEN, Flavour, Graph, Op, Plan, Writer, product};
 
 /// Subtracted, as good as infinity: no softmax sees it, and half precision can hold it.
 const MASKED: f32 = -30_000.;
@@ -72,15 +72,14 @@ impl Writer<'_> {
         let mut normal = self.normalise(&stream, "h.0.ln_1");
         for layer in 0..self.plan.config.layers {
             let h = format!("h.{layer}");
-            let qkv = self.linear(&normal, &format!("{h}.attn.c_attn"), None);
+            let qkv = self.linear((&normal, EVEN), &format!("{h}.attn.c_attn"), None);
             let mixed = match &context {
                 Context::Held { spans } => self.attend_held(layer, &qkv, spans),
                 Context::Given { parents, mask } => self.attend_given(layer, &qkv, (parents, mask)),
             };
-            let attended = self.linear(&mixed, &format!("{h}.attn.c_proj"), None);
+            let attended = self.linear((&mixed, EVEN), &format!("{h}.attn.c_proj"), None);
             (normal, stream) = self.add_normalise(&attended, &stream, &format!("{h}.ln_2"));
-            let inner = self.linear(&normal, &format!("{h}.mlp.c_fc"), Some(self.plan.config.activation));
-            let out = self.linear(&inner, &format!("{h}.mlp.c_proj"), None);
+            let out = self.mlp(&h, &normal);
             let next = if layer + 1 == self.plan.config.layers { "ln_f".to_owned() } else { format!("h.{}.ln_1", layer + 1) };
             (normal, stream) = self.add_normalise(&out, &stream, &next);
         }
@@ -143,7 +142,7 @@ impl Writer<'_> {
         let hidden = self.graph.op(Op::onnx("Gather"), &[&hidden, &rows]);
         if self.plan.flavour == Flavour::CpuI8 {
             let scale = self.tensor("head.scale");
-            let (y, top) = product(&mut self.graph, &hidden, &head, &scale);
+            let (y, top) = product(&mut self.graph, (&hidden, EVEN), [&head, &scale]);
             self.graph.named(Op::onnx("Mul"), &[&y, &top], &["logits"]);
         } else {
             let op = Op::contrib("FusedMatMul").with("transB", Attr::Int(1));
