@@ -89,6 +89,14 @@ async fn bad_requests_are_refused_by_name() {
     refused(&router, post("/v1/assess?tokens=maybe", r#"{"text":"a"}"#), 422, "invalid").await;
 }
 
+/// Names in forums' databases are numbers mostly.
+#[tokio::test]
+async fn numbers_are_taken_for_names_and_times() {
+    let body = json!({ "text": TEXT, "id": 12, "stream": [-7, "a"], "time": 1_769_860_800.5 });
+    let (status, answer) = call(&usual().await, post("/v1/assess", body.to_string())).await;
+    assert_eq!((status, &answer["id"], &answer["stream"]), (StatusCode::OK, &json!("12"), &json!(["-7", "a"])));
+}
+
 #[tokio::test]
 async fn a_byte_order_mark_is_passed_over() {
     let (status, answer) = call(&usual().await, post("/v1/assess", format!("\u{FEFF}{}", json!({ "text": TEXT })))).await;
