@@ -33,6 +33,7 @@ mod tests;
 mod thrift;
 
 pub use compression::Compression;
+pub(crate) use compression::{GZIP_MAGIC, ZSTD_MAGIC};
 pub use documents::{Documents, Read, documents};
 pub use error::{BatchError, RowError};
 pub(crate) use output::same_file;

@@ -13,7 +13,7 @@ use super::{
     settings::{Setup, layers},
 };
 use crate::{
-    batch::{Progress, Watch},
+    batch::{BatchError, Progress, Watch},
     calibration::Sample,
     detector::Detector,
     stats::MOST_KINDS,
@@ -104,8 +104,7 @@ fn files(args: &Calibrate) -> anyhow::Result<u64> {
     let outputs = [&args.output].into_iter().chain(&args.scored).chain(&args.json).chain(&args.report);
     let total = bytes(args.human.iter().chain(&args.machine), outputs)?;
     if args.output.is_file() && !args.force {
-        let there = args.output.display();
-        return Err(Refused(format!("{there} exists already; name another output, or overwrite it with --force")).into());
+        return Err(BatchError::OutputExists { path: args.output.clone() }.into());
     }
     Ok(total)
 }

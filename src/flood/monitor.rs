@@ -316,8 +316,9 @@ impl Monitor {
     fn share(&self, stream: &Stream, watch: Option<&Watch>) -> Share {
         let share = judge::share(&stream.older, &self.bets, self.settings.alpha);
         let fresh = watch.filter(|_| stream.flags.flood && stream.older.len() < FRESH);
+        let Some(watch) = fresh else { return share };
         let view = stream.view(&self.bets);
-        let estimate = fresh.map_or(share.estimate, |watch| judge::window_estimate(watch.window(view), &self.bets, view));
+        let estimate = judge::window_estimate(watch.window(view), &self.bets, view);
         Share { estimate: estimate.clamp(share.low, share.high), ..share }
     }
 

@@ -13,7 +13,6 @@ use super::{
 use half::f16;
 use safetensors::Dtype;
 use std::{
-    borrow::Cow,
     collections::{BTreeMap, HashMap, HashSet},
     fs,
     io::Write,
@@ -386,17 +385,17 @@ fn checked(target: &Target, weights: &Weights) -> Result<Vec<f32>, ModelError> {
     }
 }
 
-fn convert<'a>(target: &Target, values: &'a [f32]) -> Cow<'a, [u8]> {
+fn convert(target: &Target, values: &[f32]) -> Vec<u8> {
     let floats = |v: &[f32]| v.iter().flat_map(|x| x.to_le_bytes()).collect::<Vec<u8>>();
     let bytes = |v: Vec<i8>| v.into_iter().map(|x| x as u8).collect::<Vec<u8>>();
-    Cow::Owned(match target.make {
+    match target.make {
         Make::Same if target.dtype == DType::F16 => values.iter().flat_map(|&x| f16::from_f32(x).to_le_bytes()).collect(),
         Make::Same => floats(values),
         Make::Columns => bytes(quantize::columns(values, target.shape[1]).0),
         Make::ColumnScales => floats(&quantize::columns(values, target.shape[0]).1),
         Make::Transposed => bytes(quantize::rows_transposed(values, target.shape[0]).0),
         Make::RowScales => floats(&quantize::rows_transposed(values, values.len() / target.shape[0]).1),
-    })
+    }
 }
 
 #[cfg(test)]

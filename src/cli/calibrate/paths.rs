@@ -2,7 +2,7 @@
 //! Must not open an output, or read from a pipe: what is taken from one is gone.
 
 use super::{real, refuse};
-use crate::batch::same_file;
+use crate::batch::{GZIP_MAGIC, ZSTD_MAGIC, same_file};
 use std::{
     fs::File,
     io::Read,
@@ -10,7 +10,7 @@ use std::{
 };
 
 /// What a packed file, or a table, begins with.
-const MARKS: [(&[u8], &str); 3] = [(&[0x1f, 0x8b], "gzip"), (&[0x28, 0xb5, 0x2f, 0xfd], "Zstandard"), (b"PAR1", "Parquet")];
+const MARKS: [(&[u8], &str); 3] = [(GZIP_MAGIC, "gzip"), (ZSTD_MAGIC, "Zstandard"), (b"PAR1", "Parquet")];
 
 /// Bytes of all inputs; every file that cannot be read or written is told, before the work and not after it.
 pub(in crate::cli) fn bytes<'a>(

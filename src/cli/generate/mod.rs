@@ -14,6 +14,7 @@ use super::{
 };
 use crate::{
     adversary::{self, AdversaryError, Format, Length, Order, Prompt, Summary},
+    batch::BatchError,
     model::{self, Generator},
 };
 use choices::Choices;
@@ -100,8 +101,7 @@ fn ended(error: AdversaryError, output: &adversary::Output) -> anyhow::Error {
     if is_left || !is_there {
         return error.into();
     }
-    let fault = format!("{} is there, and no run was stopped: nothing is left to resume", whole.display());
-    Refused(format!("{fault}; to do it anew, name another output, or use --force instead")).into()
+    Refused(BatchError::NothingToResume { path: whole.to_owned() }.to_string()).into()
 }
 
 /// One line at the end, for people.
