@@ -1,7 +1,9 @@
 //! Causal self-attention, one text at a time: each query meets only the keys up to its own place, so half of the plain product is
 //! never computed. (T, 3C) queries, keys and values side by side -> (T, C). Exact softmax, no mask, no allocation but the scratch space.
 
-use super::rowmath::{AVX512, at_least, exp, fma, largest, vectorised};
+#[cfg(target_arch = "x86_64")]
+use super::rowmath::{AVX2, AVX512};
+use super::rowmath::{at_least, exp, fma, largest, vectorised};
 
 /// Rows and columns of the block of results that is kept in registers.
 pub(super) const ROWS: usize = 6;
@@ -104,58 +106,80 @@ type Block<const R: usize> = [[f32; COLUMNS]; R];
 #[inline(always)]
 pub(super) fn product<const LEVEL: u8, const R: usize>(a: [&[f32]; R], b: &[f32], stride: usize) -> Block<R> {
     #[cfg(target_arch = "x86_64")]
-    if LEVEL == AVX512 {
+    match LEVEL {
         // SAFETY: this level is only chosen where the processor has AVX-512.
         #[allow(unsafe_code)]
-        return unsafe { product_512(a, b, stride) };
+        AVX512 => return unsafe { product_512(a, b, stride) },
+        // SAFETY: as above, for AVX2 and FMA.
+        #[allow(unsafe_code)]
+        AVX2 => return unsafe { product_256(a, b, stride) },
+        _ => {}
     }
     let mut sums = [[0.; COLUMNS]; R];
     for k in 0..a[0].len() {
         let row = &b[k * stride..][..COLUMNS];
-        for (sum, a) in sums.iter_mut().zip(a) {
-            for (s, v) in sum.iter_mut().zip(row) {
-                *s = fma::<LEVEL>(a[k], *v, *s);
+        for r in 0..R {
+            for c in 0..COLUMNS {
+                sums[r][c] = fma::<LEVEL>(a[r][k], row[c], sums[r][c]);
             }
         }
     }
     sums
 }
 
-/// The same with all sums in registers, which the compiler does not find by itself.
+/// Defines `product` with all sums in registers, which the compiler does not find by itself: of as many columns at a time as there are
+/// registers for, in vectors of `$lanes` numbers. Without iterators and closures: these have no vectors of their own, and what they call is not
+/// inlined into them.
 #[cfg(target_arch = "x86_64")]
-#[target_feature(enable = "avx512f")]
-#[inline]
-fn product_512<const R: usize>(a: [&[f32]; R], b: &[f32], stride: usize) -> Block<R> {
-    use std::arch::x86_64::{_mm512_fmadd_ps, _mm512_loadu_ps, _mm512_set1_ps, _mm512_setzero_ps, _mm512_storeu_ps};
-    let length = a[0].len();
-    assert!(length > 0 && a.iter().all(|r| r.len() == length) && b.len() >= (length - 1) * stride + COLUMNS);
-    let mut sums = [[_mm512_setzero_ps(); COLUMNS / 16]; R];
-    for k in 0..length {
-        // SAFETY: k < length = every a[r].len(), and k * stride + COLUMNS <= b.len(), as asserted.
-        #[allow(unsafe_code)]
-        let (row, column): ([_; COLUMNS / 16], [f32; R]) = unsafe {
-            let from = b.as_ptr().add(k * stride);
-            (std::array::from_fn(|v| _mm512_loadu_ps(from.add(16 * v))), std::array::from_fn(|r| *a[r].get_unchecked(k)))
-        };
-        for (sums, x) in sums.iter_mut().zip(column) {
-            let x = _mm512_set1_ps(x);
-            for (sum, part) in sums.iter_mut().zip(row) {
-                *sum = _mm512_fmadd_ps(x, part, *sum);
+macro_rules! product_in_registers {
+    ($name:ident, $features:literal, $lanes:literal x $vectors:literal, [$zero:ident, $load:ident, $all:ident, $fma:ident, $store:ident]) => {
+        #[target_feature(enable = $features)]
+        #[inline]
+        fn $name<const R: usize>(a: [&[f32]; R], b: &[f32], stride: usize) -> Block<R> {
+            use std::arch::x86_64::{$all, $fma, $load, $store, $zero};
+            let length = a[0].len();
+            assert!(length > 0 && a.iter().all(|r| r.len() == length) && b.len() >= (length - 1) * stride + COLUMNS);
+            let mut out = [[0.; COLUMNS]; R];
+            for first in (0..COLUMNS).step_by($lanes * $vectors) {
+                let mut sums = [[$zero(); $vectors]; R];
+                for k in 0..length {
+                    let mut row = [$zero(); $vectors];
+                    for v in 0..$vectors {
+                        // SAFETY: first + $lanes * $vectors <= COLUMNS, and k * stride + COLUMNS <= b.len(), as asserted.
+                        #[allow(unsafe_code)]
+                        unsafe {
+                            row[v] = $load(b.as_ptr().add(k * stride + first + $lanes * v));
+                        }
+                    }
+                    for r in 0..R {
+                        // SAFETY: k < length = every a[r].len(), as asserted.
+                        #[allow(unsafe_code)]
+                        let x = $all(unsafe { *a[r].get_unchecked(k) });
+                        for v in 0..$vectors {
+                            sums[r][v] = $fma(x, row[v], sums[r][v]);
+                        }
+                    }
+                }
+                for r in 0..R {
+                    for v in 0..$vectors {
+                        let to = &mut out[r][first + $lanes * v..][..$lanes];
+                        // SAFETY: `to` is one vector long.
+                        #[allow(unsafe_code)]
+                        unsafe {
+                            $store(to.as_mut_ptr(), sums[r][v]);
+                        }
+                    }
+                }
             }
+            out
         }
-    }
-    let mut out = [[0.; COLUMNS]; R];
-    for (out, sums) in out.iter_mut().zip(sums) {
-        for (to, sum) in out.as_chunks_mut::<16>().0.iter_mut().zip(sums) {
-            // SAFETY: `to` is sixteen numbers long.
-            #[allow(unsafe_code)]
-            unsafe {
-                _mm512_storeu_ps(to.as_mut_ptr(), sum);
-            }
-        }
-    }
-    out
+    };
 }
+
+#[cfg(target_arch = "x86_64")]
+product_in_registers!(product_512, "avx512f", 16 x 4, [_mm512_setzero_ps, _mm512_loadu_ps, _mm512_set1_ps, _mm512_fmadd_ps, _mm512_storeu_ps]);
+#[cfg(target_arch = "x86_64")]
+product_in_registers!(product_256, "avx2,fma", 8 x 2, [_mm256_setzero_ps, _mm256_loadu_ps, _mm256_set1_ps, _mm256_fmadd_ps, _mm256_storeu_ps]);
 
 /// Exponentials of the first `n` numbers less their largest; zeros after them. Gives one over their sum: NaN where a number is.
 #[inline(always)]

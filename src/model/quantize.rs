@@ -55,8 +55,10 @@ fn scale(largest: f32) -> f32 {
     if largest < f32::MIN_POSITIVE * 256. { 1. } else { largest / LARGEST_PAIR }
 }
 
+/// The nearest whole number of one within an i8, ties to even: the sum rounds to it, and it stands in the low byte. `round_ties_even` is a call
+/// on processors without SSE4.1, which the compiler has to expect, and a third of the time to a start.
 fn round(x: f32) -> i8 {
-    x.round_ties_even() as i8
+    (x + 12_582_912.).to_bits() as i8
 }
 
 #[cfg(test)]

@@ -177,8 +177,8 @@ pub(super) fn largest(row: &[f32]) -> f32 {
     let mut lanes = [f32::NEG_INFINITY; LANES];
     let (blocks, rest) = row.as_chunks::<LANES>();
     for block in blocks {
-        for (m, &v) in lanes.iter_mut().zip(block) {
-            *m = if v > *m { v } else { *m };
+        for i in 0..LANES {
+            lanes[i] = if block[i] > lanes[i] { block[i] } else { lanes[i] };
         }
     }
     lanes.into_iter().chain(rest.iter().copied()).fold(f32::NEG_INFINITY, f32::max)
@@ -193,8 +193,8 @@ fn largest_step(row: &[f32], above: f32, below: f32) -> f32 {
     let mut lanes = [0i32; LANES];
     let (blocks, rest) = row.as_chunks::<LANES>();
     for block in blocks {
-        for (m, &v) in lanes.iter_mut().zip(block) {
-            *m = bits(v).max(*m);
+        for i in 0..LANES {
+            lanes[i] = bits(block[i]).max(lanes[i]);
         }
     }
     f32::from_bits(lanes.into_iter().chain(rest.iter().map(|&v| bits(v))).fold(0, i32::max) as u32)
@@ -319,8 +319,8 @@ fn total(row: &[f32], of: impl Fn(f32) -> f32) -> f32 {
     let mut lanes = [0f32; LANES];
     let (blocks, rest) = row.as_chunks::<LANES>();
     for block in blocks {
-        for (sum, &v) in lanes.iter_mut().zip(block) {
-            *sum += of(v);
+        for i in 0..LANES {
+            lanes[i] += of(block[i]);
         }
     }
     lanes.into_iter().chain(rest.iter().map(|&v| of(v))).sum()
