@@ -57,6 +57,10 @@ pub enum DetectorError {
     Model(#[from] ModelError),
 }
 
+/// Tokens that are read of a text in a language that gets no verdict: its statistics are shown, but nothing comes of them, and another script
+/// takes four times as many tokens as English.
+const UNJUDGED_TOKENS: usize = 1024;
+
 /// One document on its way: normalised and tokenised.
 struct Prepared {
     normalized: Normalized,
@@ -185,8 +189,12 @@ fn part_of(scorer: &dyn Scorer, documents: &[Document], normalize: bool) -> Resu
 
 fn prepare_one(scorer: &dyn Scorer, document: &Document, normalize: bool) -> Result<Prepared, ModelError> {
     let normalized = text::normalize(&document.text, normalize);
-    let tokens = if normalized.text.trim().is_empty() { Tokens::default() } else { scorer.tokenize(&normalized.text)? };
+    let mut tokens = if normalized.text.trim().is_empty() { Tokens::default() } else { scorer.tokenize(&normalized.text)? };
     let unsupported_language = text::unsupported_language(&normalized.text).is_some();
+    if unsupported_language && !document.with_tokens {
+        tokens.ids.truncate(UNJUDGED_TOKENS);
+        tokens.offsets.truncate(UNJUDGED_TOKENS);
+    }
     // of fewer tokens there is no evidence in any case, and that they are few says it better
     let not_prose = tokens.ids.len() >= SHORTEST && text::not_prose(&normalized.text);
     Ok(Prepared { normalized, tokens, unsupported_language, not_prose })
@@ -257,6 +265,21 @@ mod tests {
             counted("one and only, and no other. And: "),
             "it comes again"
         );
+    }
+
+    #[test]
+    fn a_long_text_that_gets_no_verdict_is_read_in_part() {
+        let read = |text: &str, with_tokens| {
+            let document = Document { with_tokens, ..Document::new(text) };
+            let Tokens { ids, offsets } = prepare_one(&Fake::default(), &document, true).unwrap().tokens;
+            assert_eq!(ids.len(), offsets.len());
+            ids.len()
+        };
+        // one token a byte
+        let foreign = "Это написано по-русски, и читать это до конца незачем. ".repeat(30);
+        assert_eq!((read(&foreign, false), read(&foreign, true)), (UNJUDGED_TOKENS, foreign.trim_end().len()), "unless all are asked for");
+        let english = "This is written in English, and all of it is read. ".repeat(30);
+        assert_eq!(read(&english, false), english.trim_end().len());
     }
 
     #[test]

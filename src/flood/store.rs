@@ -29,6 +29,8 @@ const DELIVERED: TableDefinition<'_, &str, u64> = TableDefinition::new("delivere
 /// Corrections by people, as JSON, by running number.
 const FEEDBACK: TableDefinition<'_, u64, &[u8]> = TableDefinition::new("feedback");
 
+mod make;
+
 const ABOUT: &str = "about";
 const MONITOR: &str = "monitor";
 const ROWS: &str = "rows";
@@ -77,7 +79,7 @@ pub struct Store {
     label: Vec<u8>,
     /// `None` after a failed write.
     database: Option<Database>,
-    /// Whether the label was found to be ours: from then on the file is not made anew.
+    /// Whether the label was found to be ours: from then on another file is refused.
     known: bool,
 }
 
@@ -157,6 +159,7 @@ impl Store {
         let label = serde_json::to_vec(&Label { format: FORMAT, about: about.clone() })
             .map_err(|e| StoreError::Failed { path: path.to_owned(), reason: e.to_string() })?;
         let mut store = Self { path: path.to_owned(), label, database: None, known: false };
+        store.make()?;
         store.reopen()?;
         store.check_label(about)?;
         store.known = true;
@@ -298,7 +301,7 @@ impl Store {
     }
 
     fn reopen(&mut self) -> Result<(), StoreError> {
-        let file = open_private(&self.path, !self.known).map_err(|e| self.failed(e))?;
+        let file = make::open_private(&self.path, false).map_err(|e| self.failed(e))?;
         let opened = catch_unwind(AssertUnwindSafe(|| {
             Builder::new().set_cache_size(CACHE).set_check_integrity_on_open(true).create_with_backend(FileBackend::new(file)?)
         }));
@@ -418,15 +421,6 @@ impl Store {
 pub fn stored_key(text: &str) -> Result<StreamKey, StreamKeyError> {
     let whole = StreamKey::whole();
     if text == whole.as_str() { Ok(whole) } else { StreamKey::new(text) }
-}
-
-/// Opens a file that only its owner may read, or makes it.
-fn open_private(path: &Path, make: bool) -> io::Result<File> {
-    let mut options = File::options();
-    options.read(true).write(true).create(make).truncate(false);
-    #[cfg(unix)]
-    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-    options.open(path)
 }
 
 /// Deletes the rows of which every entry has left the window.

@@ -188,6 +188,15 @@ fn a_simulation_goes_by_the_settings_of_the_service() {
 }
 
 #[test]
+fn a_simulation_says_which_line_is_no_row() {
+    let folder = tempfile::tempdir().unwrap();
+    let rows = file(folder.path(), "rows.jsonl", "{\"tokens\":100,\"p_value\":0.6}\n[\"a\",\"human\",100,0.6,{},false,\"\",null]\n");
+    let rows = rows.to_str().unwrap();
+    let run = ran(&mut highwater(&["simulate", "-q", "--human", rows, "--machine", rows]));
+    assert!(run.code == Some(1) && run.err.contains("line 2: expected JSONL, one object"), "{}", run.err);
+}
+
+#[test]
 fn human_texts_alone_make_a_profile() {
     let folder = tempfile::tempdir().unwrap();
     let data = file(folder.path(), "forum.jsonl", &rows(100));

@@ -2,7 +2,12 @@
 
 use crate::{
     batch::{Progress, Watch},
-    cli::{Refused, calibrate::each_line, join::same_calibration, progress::Bar},
+    cli::{
+        Refused,
+        calibrate::{each_line, object},
+        join::same_calibration,
+        progress::Bar,
+    },
     detector::Detector,
     text::Document,
     verdict::Assessment,
@@ -81,6 +86,7 @@ impl<'a> Reading<'a> {
         if line.trim_ascii().is_empty() {
             return Ok(None);
         }
+        object(line)?;
         let row: Row = serde_json::from_slice(line).map_err(|error| format!("expected an object with a `text`, or one answer: {error}"))?;
         let wanted = match row.label.as_deref() {
             None => true,

@@ -267,6 +267,25 @@ fn feedback_comes_in_pages_of_bounded_bytes_and_all_of_it_comes() {
     assert_eq!(pages, [vec![1, 2], vec![3], vec![4, 5]]);
 }
 
+/// Whoever is killed while the file is made leaves nothing under its name, and what another process was faster to make is kept.
+#[test]
+fn a_new_file_is_whole_or_not_there() {
+    let (folder, path) = folder();
+    let half = folder.path().join(format!("state.redb.{}.new", std::process::id()));
+    std::fs::write(&half, vec![0; 5000]).unwrap();
+    drop(open(&path).unwrap());
+    let left: Vec<_> = std::fs::read_dir(&folder).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+    assert_eq!(left, ["state.redb"], "what was left by one of this number is used up");
+    let new = folder.path().join("new");
+    std::fs::write(&new, "later").unwrap();
+    let before = std::fs::read(&path).unwrap();
+    make::place(&new, &path).unwrap();
+    assert!(std::fs::read(&path).unwrap() == before);
+    assert!(matches!(open(&folder.path().join("absent").join("s")).err().unwrap(), StoreError::Failed { .. }));
+    std::fs::write(&path, "").unwrap();
+    drop(open(&path).expect("an empty file is as good as none"));
+}
+
 #[cfg(unix)]
 #[test]
 fn nobody_else_can_read_it() {
