@@ -33,7 +33,7 @@ pub struct Answer {
     pub body: Vec<u8>,
 }
 
-/// The start of an answer whose body comes piece by piece.
+/// The start of an answer.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Head {
     /// The HTTP status.
@@ -71,6 +71,13 @@ impl Client {
         self.answer(url, request.send(body))
     }
 
+    /// Sends a body with POST and reads nothing of the answer but its head: what is said below, and how it ends, is all the same to the caller.
+    pub fn post_unread(&self, url: &str, headers: &[(&str, &str)], body: &[u8]) -> Result<Head, ClientError> {
+        let request = headers.iter().fold(self.agent.post(url), |request, (name, value)| request.header(*name, *value));
+        let failed = |source| ClientError { place: place(url).to_owned(), source: Box::new(source) };
+        request.send(body).map(|response| head(&response)).map_err(failed)
+    }
+
     /// Asks with GET.
     pub fn get(&self, url: &str, headers: &[(&str, &str)]) -> Result<Answer, ClientError> {
         let request = headers.iter().fold(self.agent.get(url), |request, (name, value)| request.header(*name, *value));
@@ -88,8 +95,7 @@ impl Client {
         let failed = |source| ClientError { place: place(url).to_owned(), source: Box::new(source) };
         let request = headers.iter().fold(self.agent.post(url), |request, (name, value)| request.header(*name, *value));
         let mut response = request.send(body).map_err(failed)?;
-        let content_type = response.headers().get("content-type").and_then(|v| v.to_str().ok()).unwrap_or_default().to_owned();
-        let head = Head { status: response.status().as_u16(), retry_after: retry_after(&response), content_type };
+        let head = head(&response);
         let mut reader = response.body_mut().as_reader();
         let mut buffer = [0; 1 << 13];
         loop {
@@ -107,6 +113,11 @@ impl Client {
         let body = response.body_mut().with_config().limit(self.limits.answer_bytes as u64).read_to_vec().map_err(failed)?;
         Ok(Answer { status: response.status().as_u16(), retry_after, body })
     }
+}
+
+fn head(response: &Response<Body>) -> Head {
+    let content_type = response.headers().get("content-type").and_then(|v| v.to_str().ok()).unwrap_or_default().to_owned();
+    Head { status: response.status().as_u16(), retry_after: retry_after(response), content_type }
 }
 
 fn retry_after(response: &Response<Body>) -> Option<u64> {

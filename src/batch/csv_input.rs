@@ -7,7 +7,11 @@ use super::{
     reader::{Row, Rows, missing_column},
     record::{Cell, Record, lossy},
 };
-use std::io::{self, BufRead};
+use serde_json::{Map, Value};
+use std::{
+    cell::OnceCell,
+    io::{self, BufRead},
+};
 
 /// Where a scanner stands within a record.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -68,7 +72,6 @@ fn split(record: &[u8]) -> Vec<Vec<u8>> {
 
 /// Where each field stands in a record.
 struct Columns {
-    count: usize,
     text: usize,
     id: Option<usize>,
     stream: Option<usize>,
@@ -78,9 +81,14 @@ struct Columns {
 /// Rows of a CSV file.
 pub(super) struct CsvRows {
     records: Records,
+    header: Vec<String>,
     columns: Columns,
     fields: Fields,
     document_bytes: usize,
+    /// The record that `next` gave last; empty where it was not whole.
+    last: Vec<u8>,
+    /// The same as JSON. Made when it is asked for: scoring never does.
+    json: OnceCell<Option<Vec<u8>>>,
 }
 
 impl CsvRows {
@@ -101,19 +109,19 @@ impl CsvRows {
             found => Ok(found),
         };
         let columns = Columns {
-            count: header.len(),
             text: find(&fields.text).ok_or_else(|| missing(&fields.text))?,
             id: optional(&fields.id, &standard.id)?,
             stream: optional(&fields.stream, &standard.stream)?,
             time: optional(&fields.time, &standard.time)?,
         };
-        Ok(Self { records, columns, fields: fields.clone(), document_bytes: limits.document_bytes })
+        let (fields, document_bytes) = (fields.clone(), limits.document_bytes);
+        Ok(Self { records, header, columns, fields, document_bytes, last: Vec::new(), json: OnceCell::new() })
     }
 
     fn record(&self, bytes: &[u8]) -> Result<Record, RowError> {
         let mut cells = split(bytes);
-        if cells.len() != self.columns.count {
-            let message = format!("the record has {} fields, the header has {}", cells.len(), self.columns.count);
+        if cells.len() != self.header.len() {
+            let message = format!("the record has {} fields, the header has {}", cells.len(), self.header.len());
             return Err(RowError::new("bad_csv", message));
         }
         let (text, invalid_utf8) = lossy(&std::mem::take(&mut cells[self.columns.text]));
@@ -131,18 +139,40 @@ impl CsvRows {
             names: Vec::new(),
         })
     }
+
+    /// The last record as a JSON object of text; an empty cell is null, and of columns with one name the first counts, as in `record`.
+    fn object(&self) -> Option<Vec<u8>> {
+        let cells = split(&self.last);
+        if self.last.is_empty() || cells.len() != self.header.len() {
+            return None;
+        }
+        let mut object = Map::new();
+        for (name, cell) in self.header.iter().zip(&cells) {
+            let value = if cell.is_empty() { Value::Null } else { Value::String(lossy(cell).0) };
+            object.entry(name.as_str()).or_insert(value);
+        }
+        serde_json::to_vec(&object).ok()
+    }
 }
 
 impl Rows for CsvRows {
     fn next(&mut self) -> Result<Option<Row>, String> {
         let Some((line, bytes)) = self.records.next().map_err(|e| super::reader::reason(&e))? else { return Ok(None) };
-        let record = bytes.and_then(|bytes| self.record(&bytes));
+        (self.last, self.json) = (Vec::new(), OnceCell::new());
+        let record = bytes.and_then(|bytes| {
+            self.last = bytes;
+            self.record(&self.last)
+        });
         let content = record.map_err(Into::into).and_then(|r| r.document(&self.fields, self.document_bytes));
         Ok(Some(Row { line, content }))
     }
 
     fn line(&self) -> u64 {
         self.records.lines
+    }
+
+    fn json(&self) -> Option<&[u8]> {
+        self.json.get_or_init(|| self.object()).as_deref()
     }
 
     fn ready(&self) -> bool {

@@ -16,13 +16,15 @@ use std::sync::atomic::Ordering;
 pub struct Read {
     /// The input's name.
     pub input: String,
+    /// Number of the input, from 1: several may have one name.
+    pub source: usize,
     /// Line or row of the input, from 1.
     pub line: u64,
     /// The sender's id, where it could be read.
     pub id: Option<String>,
     /// The document, or why there is none. A row is an error also where only a field that no document needs cannot be kept.
     pub content: Result<Document, RowError>,
-    /// All fields of the row as they were sent; empty where the input is no JSONL.
+    /// All fields of the row as they were sent. Those of CSV are text, an empty cell is null; other formats have none.
     pub fields: Map<String, Value>,
 }
 
@@ -71,7 +73,7 @@ impl Iterator for Documents {
             match rows.next() {
                 Ok(Some(row)) => {
                     let fields = rows.json().map_or_else(|| Ok(Map::new()), fields);
-                    return Some(Ok(read(row, &source.recipe.name, fields)));
+                    return Some(Ok(read(row, (self.source + 1, source.recipe.name.as_str()), fields)));
                 }
                 Ok(None) => {
                     self.rows = None;
@@ -91,7 +93,7 @@ fn fields(json: &[u8]) -> Result<Map<String, Value>, RowError> {
     serde_json::from_str(&String::from_utf8_lossy(json)).map_err(|e| bad_json(&e))
 }
 
-fn read(row: Row, input: &str, fields: Result<Map<String, Value>, RowError>) -> Read {
+fn read(row: Row, (source, input): (usize, &str), fields: Result<Map<String, Value>, RowError>) -> Read {
     let (id, content) = match row.content {
         Ok(document) => (document.id.clone(), Ok(document)),
         Err(bad) => (bad.id, Err(bad.error)),
@@ -100,13 +102,14 @@ fn read(row: Row, input: &str, fields: Result<Map<String, Value>, RowError>) -> 
         Ok(fields) => (content, fields),
         Err(error) => (content.and(Err(error)), Map::new()),
     };
-    Read { input: input.to_owned(), line: row.line, id, content, fields }
+    Read { input: input.to_owned(), source, line: row.line, id, content, fields }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::batch::{Input, InputFormat};
+    use serde_json::json;
 
     #[test]
     fn rows_of_all_inputs_come_in_order_with_their_fields() {
@@ -127,7 +130,23 @@ mod tests {
         assert_eq!(texts, ["one", "missing_field", "caf\u{e9}", "two", "three\nlines"]);
         assert_eq!(rows[0].fields["label"], "human");
         assert_eq!((rows[1].line, rows[1].id.as_deref()), (3, Some("x")));
-        assert!(rows[3].fields.is_empty() && rows[3].input.ends_with("b.csv"));
+        assert_eq!(Value::Object(rows[3].fields.clone()), json!({"text": "two", "id": "b"}));
+        assert!(rows[4].fields.is_empty() && rows[3].input.ends_with("b.csv"));
+        assert_eq!(rows.iter().map(|row| row.source).collect::<Vec<_>>(), [1, 1, 1, 2, 3]);
+    }
+
+    #[test]
+    fn the_cells_of_a_csv_record_are_fields_by_its_header() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("a.csv");
+        let records = b"id, label ,text,label,domain\n1,human,\"a \"\"b\"\",\nc\",machine,\n2,human\n3,human,x,,caf\xe9\n";
+        std::fs::write(&path, records).unwrap();
+        let job = Job { inputs: vec![Input::Path(path)], ..Job::default() };
+        let rows: Vec<Read> = documents(&job).unwrap().map(Result::unwrap).collect();
+        let fields: Vec<_> = rows.iter().map(|row| Value::Object(row.fields.clone())).collect();
+        let first = json!({"id": "1", "label": "human", "text": "a \"b\",\nc", "domain": null});
+        assert_eq!(fields, [first, json!({}), json!({"id": "3", "label": "human", "text": "x", "domain": "caf\u{fffd}"})]);
+        assert_eq!(rows[1].content.as_ref().unwrap_err().code, "bad_csv");
     }
 
     /// Scoring passes over such a field; here it would take all others with it.
@@ -147,7 +166,7 @@ mod tests {
         assert!(rows[..4].iter().all(|row| row.id.as_deref() == Some("m") && row.fields.is_empty()));
         assert_eq!(rows[4].fields["label"], "human");
         assert_eq!(rows[4].fields["other"], "caf\u{fffd}");
-        assert_eq!(rows[5].fields["other"], serde_json::json!([1, {}]));
+        assert_eq!(rows[5].fields["other"], json!([1, {}]));
         let told = &rows[0].content.as_ref().unwrap_err().message;
         assert!(told.contains("hex escape") && told.contains("at column"), "{told}");
     }

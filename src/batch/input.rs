@@ -6,6 +6,7 @@ use super::{
     reader::{Counting, Recipe, Rows, open_file, open_stream},
 };
 use std::{
+    collections::HashMap,
     fs::File,
     path::Path,
     sync::{Arc, atomic::AtomicU64},
@@ -47,9 +48,23 @@ pub(super) fn check(job: &Job) -> Result<Plan, BatchError> {
     if job.inputs.iter().filter(|i| **i == Input::Stdin).count() > 1 {
         return Err(BatchError::StdinTwice);
     }
-    let sources = job.inputs.iter().map(|input| source(input, job)).collect::<Result<Vec<_>, _>>()?;
+    let mut sources = job.inputs.iter().map(|input| source(input, job)).collect::<Result<Vec<_>, _>>()?;
+    tell_apart(&mut sources);
     let total_bytes = sources.iter().map(|s| s.bytes).sum();
     Ok(Plan { sources, limits: job.limits, with_tokens: job.with_tokens, total_bytes, bytes_read: Arc::default() })
+}
+
+/// A text has the name of its file as its id; where several files have that name, each has its path.
+fn tell_apart(sources: &mut [Source]) {
+    let mut files: HashMap<String, usize> = HashMap::new();
+    for name in sources.iter().filter_map(|s| s.recipe.text_id.clone()) {
+        *files.entry(name).or_default() += 1;
+    }
+    for recipe in sources.iter_mut().map(|s| &mut s.recipe) {
+        if recipe.text_id.as_ref().and_then(|name| files.get(name)).is_some_and(|&n| n > 1) {
+            recipe.text_id = Some(recipe.name.clone());
+        }
+    }
 }
 
 fn source(input: &Input, job: &Job) -> Result<Source, BatchError> {
@@ -107,5 +122,27 @@ impl Source {
                 open_file(file, &self.recipe, count)
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn texts_of_one_name_are_told_apart_by_their_paths() {
+        let folder = tempfile::tempdir().unwrap();
+        let paths = ["a/post.txt", "b/post.txt", "b/other.txt"].map(|name| folder.path().join(name));
+        for path in &paths {
+            std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+            std::fs::write(path, "a post").unwrap();
+        }
+        let ids = |inputs: &[std::path::PathBuf]| {
+            let job = Job { inputs: inputs.iter().cloned().map(Input::Path).collect(), ..Job::default() };
+            check(&job).unwrap().sources.into_iter().map(|s| s.recipe.text_id.unwrap()).collect::<Vec<_>>()
+        };
+        let told = paths.each_ref().map(|path| path.display().to_string());
+        assert_eq!(ids(&paths), [told[0].as_str(), &told[1], "other.txt"]);
+        assert_eq!(ids(&paths[1..]), ["post.txt", "other.txt"]);
     }
 }

@@ -222,6 +222,13 @@ pub(super) fn open(job: &Job, plan: &Plan, detector: &Detector, companion: &mut 
         }
         _ => {}
     }
+    let first = part_of(target);
+    if is_input(&first, plan) {
+        return Err(BatchError::Unsupported(format!(
+            "{} is also an input, which would be lost: answers are written there first; move it to another name, or name another output",
+            first.display()
+        )));
+    }
     let resumable = format != OutputFormat::Parquet && compression == Compression::None;
     let (file, resumed) = open_part(job, target, |part| {
         let sheet = resume::Sheet::of(job, plan, detector, companion.description())?;
@@ -239,9 +246,9 @@ fn not_overwritten(job: &Job, target: &Path) -> BatchError {
     if job.resume && !part_of(target).exists() { BatchError::NothingToResume { path } } else { BatchError::OutputExists { path } }
 }
 
-/// Whether the output is one of the inputs.
-fn is_input(target: &Path, plan: &Plan) -> bool {
-    plan.sources.iter().any(|s| matches!(&s.input, Input::Path(path) if same_file(path, target)))
+/// Whether a file that would be written is one of the inputs.
+fn is_input(written: &Path, plan: &Plan) -> bool {
+    plan.sources.iter().any(|s| matches!(&s.input, Input::Path(path) if same_file(path, written)))
 }
 
 /// Whether both are one file that is there, under whatever names.
@@ -286,7 +293,7 @@ pub(super) fn into_sink(job: &Job, sink: Raw) -> Result<Out, BatchError> {
 mod tests {
     use super::*;
     use crate::{
-        batch::{RowError, run, table::BadAnswer},
+        batch::{InputFormat, RowError, run, table::BadAnswer},
         calibration::Calibration,
         detector::Options,
         model::Fake,
@@ -310,6 +317,27 @@ mod tests {
         assert!(told(false).unwrap_err().2.contains("exists already; name another output"));
         std::fs::write(part_of(&target), "").unwrap();
         assert!(told(true).unwrap_err().2.contains("exists already; name another output"));
+    }
+
+    #[test]
+    fn an_input_is_never_the_part_file() {
+        let dir = tempfile::tempdir().unwrap();
+        let target = dir.path().join("out.jsonl");
+        let (input, posts) = (part_of(&target), "{\"text\":\"a post\"}\n");
+        std::fs::write(&input, posts).unwrap();
+        let inputs = vec![Input::Path(input.clone())];
+        let job = Job { inputs, input_format: Some(InputFormat::Jsonl), output: Output::Path(target.clone()), ..Job::default() };
+        let mut detector = Detector::new(Box::new(Fake::default()), Calibration::for_fake().into(), Options::default()).unwrap();
+        for (force, resume) in [(false, false), (true, false), (false, true)] {
+            let error = run(&Job { force, resume, ..job.clone() }, &mut detector, &()).unwrap_err();
+            let told = error.to_string();
+            assert!(error.refused() && told.contains("out.jsonl.part is also an input") && told.contains("move it"), "{told}");
+            assert_eq!(std::fs::read_to_string(&input).unwrap(), posts);
+        }
+        let elsewhere = dir.path().join("posts.jsonl");
+        std::fs::rename(&input, &elsewhere).unwrap();
+        let moved = Job { inputs: vec![Input::Path(elsewhere)], ..job };
+        assert_eq!(run(&moved, &mut detector, &()).unwrap().progress.documents, 1);
     }
 
     /// A disk with this much room.

@@ -14,7 +14,7 @@ use parquet::{
     data_type::DataType,
     errors::ParquetError,
     file::reader::{FileReader, Length, RowGroupReader, SerializedFileReader},
-    schema::types::SchemaDescriptor,
+    schema::types::{ColumnDescriptor, SchemaDescriptor},
 };
 use std::{
     fs::File,
@@ -34,11 +34,24 @@ enum Role {
     Time,
 }
 
+/// What the values of a column are, beyond how they are stored.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Meaning {
+    AsStored,
+    Unsigned,
+    /// The writer knew of no value.
+    Nulls,
+    /// Something that no field can be, by its name.
+    Other(&'static str),
+}
+
 /// One column that is read.
 struct Column {
     role: Role,
     leaf: usize,
     name: String,
+    /// Whether its integers are stored with a sign that they do not have.
+    unsigned: bool,
     /// Nanoseconds of one unit, where the column is a date or a timestamp.
     unit: Option<i128>,
     list: bool,
@@ -188,7 +201,9 @@ fn column(file: &SerializedFileReader<File>, recipe: &Recipe, (role, name, leaf)
     let list = descriptor.max_rep_level() == 1;
     let physical = descriptor.physical_type();
     let flat = descriptor.max_rep_level() == 0;
+    let meaning = meaning(&descriptor);
     let (fits, expected) = match (role, physical) {
+        (Role::Text, Physical::INT32) => (flat && meaning == Meaning::Nulls, "a string column"),
         (Role::Text, p) => (flat && p == Physical::BYTE_ARRAY, "a string column"),
         (Role::Id, p) => (flat && matches!(p, Physical::BYTE_ARRAY | Physical::INT32 | Physical::INT64), "a string or integer column"),
         (Role::Stream, p) => {
@@ -196,8 +211,13 @@ fn column(file: &SerializedFileReader<File>, recipe: &Recipe, (role, name, leaf)
         }
         (Role::Time, p) => (flat && !matches!(p, Physical::BOOLEAN | Physical::FIXED_LEN_BYTE_ARRAY), "a timestamp, a string or seconds"),
     };
-    if !fits {
-        let found = format!("{physical}{}", if flat { "" } else { " in lists" });
+    if !fits || matches!(meaning, Meaning::Other(_)) {
+        let one = match meaning {
+            Meaning::Other(what) => what.to_owned(),
+            Meaning::Nulls => "null".to_owned(),
+            Meaning::AsStored | Meaning::Unsigned => physical.to_string(),
+        };
+        let found = format!("{one}{}", if flat { "" } else { " in lists" });
         return Err(BatchError::ColumnType { path: recipe.name.clone(), column: name.to_owned(), found, expected });
     }
     let unreadable =
@@ -210,7 +230,21 @@ fn column(file: &SerializedFileReader<File>, recipe: &Recipe, (role, name, leaf)
         )));
     }
     let unit = (role == Role::Time).then(|| unit(descriptor.converted_type(), descriptor.logical_type_ref())).flatten();
-    Ok(Column { role, leaf, name: name.to_owned(), unit, list, bytes: 0, reader: None, invalid_utf8: 0 })
+    let unsigned = meaning == Meaning::Unsigned;
+    Ok(Column { role, leaf, name: name.to_owned(), unsigned, unit, list, bytes: 0, reader: None, invalid_utf8: 0 })
+}
+
+/// A decimal number without decimals that is stored as an integer is that integer; of others the stored one is a multiple.
+fn meaning(descriptor: &ColumnDescriptor) -> Meaning {
+    let whole = descriptor.type_scale() == 0 && matches!(descriptor.physical_type(), Physical::INT32 | Physical::INT64);
+    match (descriptor.converted_type(), descriptor.logical_type_ref()) {
+        (ConvertedType::UINT_8 | ConvertedType::UINT_16 | ConvertedType::UINT_32 | ConvertedType::UINT_64, _) => Meaning::Unsigned,
+        (_, Some(LogicalType::Integer(t))) if !t.is_signed => Meaning::Unsigned,
+        (ConvertedType::DECIMAL, _) | (_, Some(LogicalType::Decimal(_))) if !whole => Meaning::Other("a decimal number"),
+        (ConvertedType::TIME_MILLIS | ConvertedType::TIME_MICROS, _) | (_, Some(LogicalType::Time(_))) => Meaning::Other("a time of day"),
+        (_, Some(LogicalType::Unknown)) => Meaning::Nulls,
+        _ => Meaning::AsStored,
+    }
 }
 
 fn unit(converted: ConvertedType, logical: Option<&LogicalType>) -> Option<i128> {
@@ -243,10 +277,10 @@ impl Column {
     /// The value of the next row.
     fn next(&mut self) -> Result<Cell, String> {
         self.invalid_utf8 = 0;
-        let unit = self.unit;
-        let integer = |n: i64| match unit {
-            None => Cell::Integer(n.into()),
-            Some(unit) => i128::from(n)
+        let (unit, unsigned) = (self.unit, self.unsigned);
+        let integer = |n: i128| match unit {
+            None => Cell::Integer(n),
+            Some(unit) => n
                 .checked_mul(unit)
                 .and_then(|n| jiff::Timestamp::from_nanosecond(n).ok())
                 .map_or(Cell::Other("a time out of range"), Cell::Time),
@@ -258,8 +292,8 @@ impl Column {
                 invalid += lost;
                 Cell::Text(text)
             }),
-            Some(ColumnReader::Int32ColumnReader(r)) => one_record(r, |n| integer((*n).into())),
-            Some(ColumnReader::Int64ColumnReader(r)) => one_record(r, |n| integer(*n)),
+            Some(ColumnReader::Int32ColumnReader(r)) => one_record(r, |&n| integer(if unsigned { (n as u32).into() } else { n.into() })),
+            Some(ColumnReader::Int64ColumnReader(r)) => one_record(r, |&n| integer(if unsigned { (n as u64).into() } else { n.into() })),
             Some(ColumnReader::Int96ColumnReader(r)) => {
                 one_record(r, |n| jiff::Timestamp::from_microsecond(n.to_micros()).map_or(Cell::Other("a time out of range"), Cell::Time))
             }

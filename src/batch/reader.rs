@@ -33,7 +33,7 @@ pub(super) trait Rows: Send {
     /// The last line or row that was read whole.
     fn line(&self) -> u64;
 
-    /// The row that `next` gave last as one JSON object, where it came as one.
+    /// The row that `next` gave last as one JSON object, where its format names its fields.
     fn json(&self) -> Option<&[u8]> {
         None
     }

@@ -307,8 +307,10 @@ fn kind_of(s: &str) -> Result<KindOf, String> {
 /// Make attacked copies of texts, to see what a detector withstands
 ///
 /// The attacks are those of the RAID benchmark under its names; several, with commas, are made one after the other on the same text.
-/// `evade` is another thing: it searches for the few edits after which a text is no longer flagged. Rows keep all the fields of the input;
-/// `attack`, `base_id`, `seed` and what was changed are added. The same seed and input give the same output, whatever the machine.
+/// `evade` is another thing: it searches for the few edits after which a text is no longer flagged. Rows keep all the fields of
+/// JSONL and CSV files (not those of Parquet), with the text under `text` and its id under `id`; `attack`, `base_id`, `seed` and what was
+/// changed are added. Of several files, `pair` begins with the number of its file. The same seed and input give the same output, whatever
+/// the machine.
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:\n  highwater attack homoglyph,whitespace posts.jsonl -o attacked.jsonl --seed 7\n  \
 highwater attack --each number,misspelling,upper_lower posts.jsonl --rate raid --pairs -o attacked.jsonl\n  \

@@ -267,6 +267,8 @@ struct Reading<'a> {
     skipped: usize,
     /// Rows of this pass that hold no text.
     named: usize,
+    /// Error rows of an earlier run.
+    failed: usize,
 }
 
 /// A row on its way to a sample.
@@ -295,6 +297,7 @@ impl<'a> Reading<'a> {
             unplaced: BTreeMap::new(),
             skipped: 0,
             named: 0,
+            failed: 0,
         }
     }
 
@@ -317,7 +320,7 @@ impl<'a> Reading<'a> {
 
     /// Reads every file once; what can be read only once (a pipe) is not looked through.
     fn all(&mut self, files: &[Named<'_>]) -> anyhow::Result<()> {
-        (self.number, self.named) = (0, 0);
+        (self.number, self.named, self.failed) = (0, 0, 0);
         let looking = self.looking;
         files.iter().filter(|file| !looking || file.path.is_file()).try_for_each(|file| self.file(file))
     }
@@ -336,6 +339,7 @@ impl<'a> Reading<'a> {
             let n = self.named;
             writeln!(io::stderr(), "{n} rows name a post by its id and hold no text: join them with your own posts first")?;
         }
+        tell_failed(self.failed)?;
         if self.skipped > 0 {
             let n = self.skipped;
             writeln!(
@@ -359,6 +363,7 @@ impl<'a> Reading<'a> {
                 self.progress.bytes_read += line.len() as u64;
             }
             match file.row(line) {
+                Ok(Some(Row { text: None, .. })) | Err(_) if failed(line) => self.failed += usize::from(!(file.both && file.machine)),
                 Ok(Some(row)) => rows.extend(self.keep(row, file)),
                 // it was told when the file was read for the people
                 Err(_) if file.both && file.machine => {}
@@ -436,6 +441,21 @@ struct Row {
 pub(super) fn object(line: &[u8]) -> Result<(), String> {
     let is_object = line.trim_ascii_start().starts_with(b"{");
     if is_object { Ok(()) } else { Err("expected JSONL, one object with a `text` a line".to_owned()) }
+}
+
+/// Whether a line is an error row, as `attack` and `generate` write them: an `error`, and no `text`.
+pub(super) fn failed(line: &[u8]) -> bool {
+    #[derive(Deserialize)]
+    struct Failed {
+        error: Option<IgnoredAny>,
+        text: Option<IgnoredAny>,
+    }
+    serde_json::from_slice(line).is_ok_and(|row: Failed| row.error.is_some() && row.text.is_none())
+}
+
+/// Says how many rows were of that kind.
+pub(super) fn tell_failed(rows: usize) -> io::Result<()> {
+    if rows > 0 { writeln!(io::stderr(), "{rows} rows are errors of an earlier run and hold no text") } else { Ok(()) }
 }
 
 /// A row with the wanted label, or with none; `None` for the other label and for blank lines.

@@ -153,6 +153,7 @@ impl Along {
         if count + 1 > shown as u64 {
             let _infallible = write!(text, "\n  and {} more", count + 1 - shown as u64);
         }
+        text.push_str(&not_counted(self.monitor.counters().repeated));
         text
     }
 
@@ -163,6 +164,15 @@ impl Along {
         }
         let keys: BTreeSet<&StreamKey> = self.alarms.iter().map(|alarm| &alarm.key).collect();
         keys.into_iter().filter_map(|key| self.monitor.status(key)).collect()
+    }
+}
+
+/// Inputs whose rows are each numbered from 1 repeat every id, and look like one.
+fn not_counted(repeated: u64) -> String {
+    match repeated {
+        0 => String::new(),
+        1 => "\n1 document was not counted because its id was repeated: a stream counts an id once".to_owned(),
+        n => format!("\n{n} documents were not counted because their ids were repeated: a stream counts an id once"),
     }
 }
 

@@ -165,7 +165,8 @@ impl Monitor {
     }
 
     fn is_new(&mut self, key: u64, id: Option<&str>) -> bool {
-        id.is_none_or(|id| self.seen.is_new(key, id))
+        // an empty one names nothing
+        id.is_none_or(|id| id.is_empty() || self.seen.is_new(key, id))
     }
 
     fn arrive(&mut self, slot: u32, arrival: Arrival<'_>) {

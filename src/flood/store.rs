@@ -9,7 +9,6 @@ use redb::{Builder, Database, Durability, ReadableDatabase, ReadableTable, Reada
 use serde::{Deserialize, Serialize};
 use std::{
     cell::RefCell,
-    fs::File,
     io,
     panic::{AssertUnwindSafe, catch_unwind},
     path::{Path, PathBuf},

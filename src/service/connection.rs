@@ -52,14 +52,14 @@ pub(super) async fn serve(
         };
         let connection = connect(socket, router.clone(), service.settings.timeouts);
         let connection = graceful.watch(connection);
-        service.metrics.set(Metric::Connections, open(&room, service));
-        let (room, service) = (room.clone(), service.clone());
+        service.metrics.add(Metric::Connections, 1.);
+        let service = service.clone();
         tokio::spawn(async move {
             if let Err(error) = connection.await {
                 tracing::debug!(%error, "a connection ended early");
             }
             drop(place);
-            service.metrics.set(Metric::Connections, open(&room, &service));
+            service.metrics.add(Metric::Connections, -1.);
         });
     }
 }
@@ -77,10 +77,6 @@ async fn accept(listener: &TcpListener, room: &Arc<Semaphore>) -> io::Result<(Tc
     let (socket, _) = listener.accept().await?;
     socket.set_nodelay(true)?;
     Ok((socket, place))
-}
-
-fn open(room: &Semaphore, service: &Service) -> f64 {
-    (service.settings.max_connections.max(1) - room.available_permits()) as f64
 }
 
 /// A socket whose writes fail when the other side takes nothing for too long.

@@ -183,6 +183,11 @@ impl Metrics {
         self.recorder.register_gauge(&key(metric, Vec::new()), &META).set(value);
     }
 
+    /// Adds to a gauge.
+    pub(crate) fn add(&self, metric: Metric, by: f64) {
+        self.recorder.register_gauge(&key(metric, Vec::new()), &META).increment(by);
+    }
+
     /// Puts a value into a histogram.
     pub(crate) fn record(&self, metric: Metric, labels: Labels, value: f64) {
         self.recorder.register_histogram(&key(metric, labels), &META).record(value);

@@ -20,7 +20,10 @@ use axum::{
 use bytes::Bytes;
 use futures_util::{StreamExt, stream};
 use std::{convert::Infallible, sync::Arc};
-use tokio::{sync::watch, time::timeout};
+use tokio::{
+    sync::{OwnedSemaphorePermit, Semaphore, watch},
+    time::timeout,
+};
 
 /// JSON may escape a character of two bytes with six.
 const ESCAPES: usize = 3;
@@ -35,12 +38,14 @@ pub(super) async fn stream(
     uncompressed(&headers)?;
     let limits = service.limits(tokens_wanted(parameters)?);
     let lines_on_their_way = service.settings.stream_lines.max(1);
+    let most_bytes = service.settings.batch_bytes.saturating_mul(BATCHES_ON_THEIR_WAY).clamp(1, u32::MAX as usize);
     let input = Input {
         body: body.into_data_stream(),
         splitter: Splitter::new(limits.text.saturating_mul(ESCAPES)),
         phase: service.watch_phase(),
         limits,
         service,
+        room: (Arc::new(Semaphore::new(most_bytes)), most_bytes),
         ended: false,
     };
     // Admitted one after the other, so that lines are observed in their order; awaited together, so that they share batches.
@@ -50,6 +55,9 @@ pub(super) async fn stream(
     Ok((headers, Body::from_stream(answers)).into_response())
 }
 
+/// Batches that one stream's unanswered lines may fill: the one that the model reads, and the next. What others send waits for no more than these.
+const BATCHES_ON_THEIR_WAY: usize = 2;
+
 /// The reading half.
 struct Input {
     body: BodyDataStream,
@@ -57,6 +65,8 @@ struct Input {
     phase: watch::Receiver<Phase>,
     limits: Limits,
     service: Arc<Service>,
+    /// Bytes of text for which no answer has come yet, and how many there may be.
+    room: (Arc<Semaphore>, usize),
     ended: bool,
 }
 
@@ -65,6 +75,8 @@ struct Pending {
     line: u64,
     id: Option<String>,
     answers: Result<Answers, ApiError>,
+    /// Held until the answer is there.
+    room: Option<OwnedSemaphorePermit>,
 }
 
 impl Input {
@@ -74,7 +86,7 @@ impl Input {
             Ok(line) => line?,
             Err(error) => {
                 self.ended = true;
-                return Some(Pending { line: self.splitter.number(), id: None, answers: Err(error) });
+                return Some(Pending { line: self.splitter.number(), id: None, answers: Err(error), room: None });
             }
         };
         let (number, document) = match line {
@@ -84,11 +96,15 @@ impl Input {
                 (number, Err(ApiError::TooLarge(format!("the line is longer than {most} bytes and was skipped"))))
             }
         };
-        let (id, answers) = match document {
-            Ok(document) => (document.id.clone(), self.service.queue.submit(document).await),
-            Err(error) => (None, Err(error)),
+        let document = match document {
+            Ok(document) => document,
+            Err(error) => return Some(Pending { line: number, id: None, answers: Err(error), room: None }),
         };
-        Some(Pending { line: number, id, answers })
+        let (room, most) = &self.room;
+        let bytes = document.text.len().min(*most) as u32;
+        // nobody closes it
+        let room = room.clone().acquire_many_owned(bytes).await.ok();
+        Some(Pending { line: number, id: document.id.clone(), answers: self.service.queue.submit(document).await, room })
     }
 
     /// The next line that is not blank. An error ends the stream.
@@ -124,6 +140,7 @@ impl Pending {
             Ok(answers) => answers.await.ok().and_then(|mut one| one.answers.pop()).unwrap_or_else(|| Err(ApiError::lost())),
             Err(error) => Err(error),
         };
+        drop(self.room);
         let mut line = serde_json::to_vec(&Entry::of(answer, self.id, Some(self.line))).unwrap_or_default();
         line.push(b'\n');
         line.into()

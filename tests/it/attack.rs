@@ -51,6 +51,27 @@ fn the_same_seed_gives_the_same_file_whatever_the_format() {
     assert!(run("7", &["--rate", "1"]).contains("The colour of the 3 houses is grey."));
 }
 
+/// Both files count their posts from 0, and call the text and its id something else.
+#[test]
+fn rows_of_several_files_keep_their_fields_and_stay_apart() {
+    let folder = tempfile::tempdir().unwrap();
+    let posts = file(folder.path(), "a.jsonl", "{\"post\":0,\"body\":\"All 12 of them.\",\"label\":\"machine\"}\n");
+    let more = "post,body,label,domain,pair\n0,\"3 houses, 40 people\",human,,\n1,In 1999.,human,news,p\n";
+    let more = file(folder.path(), "b.csv", more);
+    let args = ["attack", "number", posts.to_str().unwrap(), more.to_str().unwrap(), "--rate", "1", "--pairs", "-q", "--id-field", "post"];
+    let run = ran(highwater(&args).env("HIGHWATER_TEXT_FIELD", "body"));
+    assert_eq!((run.code, run.err.as_str()), (Some(0), ""));
+    let made = rows(&run);
+    let values = |field: &str| made.iter().map(|row| row[field].as_str().unwrap_or("none")).collect::<Vec<_>>();
+    assert_eq!(values("pair"), ["1/0", "1/0", "2/0", "2/0", "2/p", "2/p"]);
+    assert_eq!(values("id"), ["0", "0:number", "0", "0:number", "1", "1:number"]);
+    assert_eq!(values("label"), ["machine", "machine", "human", "human", "human", "human"]);
+    assert_eq!(values("domain"), ["none", "none", "none", "none", "news", "news"]);
+    let texts = values("text");
+    assert!(texts[2] == "3 houses, 40 people" && texts.chunks(2).all(|pair| pair[0] != pair[1]), "{texts:?}");
+    assert!(made.iter().all(|row| row.get("body").is_none() && row.get("post").is_none()), "{}", run.out);
+}
+
 #[test]
 fn what_cannot_be_done_is_said_in_one_error() {
     let folder = tempfile::tempdir().unwrap();

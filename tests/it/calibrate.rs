@@ -187,6 +187,23 @@ fn a_simulation_goes_by_the_settings_of_the_service() {
     assert_eq!((&told["settings"]["arl"], &told["settings"]["base_share"]), (&json!(2000.), &json!(0.1)));
 }
 
+/// What `attack` and `generate` could not do stands among their rows; a corpus may have counted its tokens.
+#[test]
+fn error_rows_are_left_out_and_told_and_texts_are_read_whatever_stands_beside_them() {
+    let folder = tempfile::tempdir().unwrap();
+    let failed = "{\"id\":\"m-2\",\"pair\":null,\"error\":{\"code\":\"not_written\"}}\n{\"error\":{\"code\":\"not_written\"}}\n";
+    let counted = rows(120).replace("{\"", "{\"tokens\":[1,2],\"");
+    let data = file(folder.path(), "rows.jsonl", &format!("{failed}{counted}"));
+    let (data, made) = (data.to_str().unwrap(), folder.path().join("c.json"));
+    let told = "2 rows are errors of an earlier run";
+    let run = ran(&mut highwater(&["calibrate", "-q", "--human", data, "--machine", data, "-o", made.to_str().unwrap()]));
+    assert!(run.code == Some(0) && run.err.contains(told), "{}", run.err);
+    let run = ran(&mut highwater(&["evaluate", "-q", data]));
+    assert!(run.code == Some(0) && run.err.contains(told), "{}", run.err);
+    let run = ran(&mut highwater(&["simulate", "-q", "--human", data, "--machine", data, "--runs", "1"]));
+    assert_eq!(run.code, Some(0), "{}", run.err);
+}
+
 #[test]
 fn a_simulation_says_which_line_is_no_row() {
     let folder = tempfile::tempdir().unwrap();

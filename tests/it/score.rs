@@ -161,6 +161,29 @@ fn streams_of_a_file_are_watched_summed_up_and_their_alarms_written() {
 }
 
 #[test]
+fn texts_of_one_name_count_each_and_ids_that_come_again_are_told() {
+    let folder = tempfile::tempdir().unwrap();
+    let folders = ["a", "b"].map(|name| folder.path().join(name));
+    folders.iter().for_each(|folder| std::fs::create_dir(folder).unwrap());
+    let alarms = folder.path().join("alarms.jsonl");
+    let score = |name: &str, text: &str| {
+        let inputs = folders.each_ref().map(|folder| file(folder, name, text).to_str().unwrap().to_owned());
+        let args = ["score", &inputs[0], &inputs[1], "--stream-field", "forum", "--alarms", alarms.to_str().unwrap(), "--force"];
+        let run = ran(&mut highwater(&args));
+        assert_eq!(run.code, Some(0), "{}", run.err);
+        let whole = run.err.lines().find(|line| line.starts_with("  * ")).unwrap_or_default().to_owned();
+        (inputs, run, whole)
+    };
+    let (inputs, run, whole) = score("post.txt", "a post of some words");
+    assert_eq!(rows(&run.out).iter().map(|row| row["id"].clone()).collect::<Vec<_>>(), inputs);
+    assert!(whole.contains(" 2 documents") && !run.err.contains("not counted"), "{}", run.err);
+    let (_, run, whole) = score("rows.jsonl", &[row(1), row(2)].concat());
+    assert!(whole.contains(" 2 documents") && run.err.contains("2 documents were not counted"), "{}", run.err);
+    let (_, run, _) = score("row.jsonl", &row(1));
+    assert!(run.err.contains("1 document was not counted because its id was repeated"), "{}", run.err);
+}
+
+#[test]
 fn alarms_take_the_place_of_no_other_file_and_are_not_lost_when_they_cannot_be_written() {
     let folder = tempfile::tempdir().unwrap();
     let texts: String = (0..80).map(row).collect();

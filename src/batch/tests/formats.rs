@@ -4,7 +4,7 @@ use super::*;
 use crate::batch::table::{COLUMNS, Kind};
 use crate::text::StreamKey;
 use parquet::{
-    data_type::{ByteArray, ByteArrayType, Int64Type},
+    data_type::{ByteArray, ByteArrayType, DataType, Int32Type, Int64Type},
     file::{properties::WriterProperties, reader::SerializedFileReader, writer::SerializedFileWriter},
     record::RowAccessor,
     schema::parser::parse_message_type,
@@ -59,6 +59,28 @@ pub(super) fn parquet(schema: &str, texts: &[Option<&str>], times: &[i64]) -> Ve
         group.close().unwrap();
     }
     writer.into_inner().unwrap()
+}
+
+/// A column of these values, and one of as many texts.
+fn beside_texts<T: DataType>(column: &str, values: &[T::T], definition: Option<&[i16]>) -> Vec<u8> {
+    let schema = parse_message_type(&format!("message m {{ {column}; required binary body (UTF8); }}")).unwrap();
+    let mut writer = SerializedFileWriter::new(Vec::new(), Arc::new(schema), Arc::new(WriterProperties::new())).unwrap();
+    let mut group = writer.next_row_group().unwrap();
+    let mut column = group.next_column().unwrap().unwrap();
+    column.typed::<T>().write_batch(values, definition, None).unwrap();
+    column.close().unwrap();
+    let texts = vec![ByteArray::from("a post"); definition.map_or(values.len(), <[i16]>::len)];
+    let mut column = group.next_column().unwrap().unwrap();
+    column.typed::<ByteArrayType>().write_batch(&texts, None, None).unwrap();
+    column.close().unwrap();
+    group.close().unwrap();
+    writer.into_inner().unwrap()
+}
+
+/// The job of this file, whose texts are in the column `body`.
+fn job_of_bodies(dir: &TempDir, bytes: &[u8]) -> Job {
+    let fields = Fields { text: "body".into(), ..Fields::default() };
+    Job { fields, ..job(&[&file(dir, "a.parquet", bytes)]) }
 }
 
 proptest! {
@@ -269,4 +291,48 @@ fn parquet_streams_and_times_are_read() {
     let (_, rows) = score(&Job { fields, ..job(&[&path]) });
     assert_eq!(rows[0]["tokens"], 1);
     assert_eq!(rows[1]["error"]["code"], "wrong_type", "{}", rows[1]);
+}
+
+#[test]
+fn unsigned_integers_of_parquet_have_no_sign() {
+    let ids = |bytes: &[u8]| score(&job_of_bodies(&dir(), bytes)).1.iter().map(|row| row["id"].clone()).collect::<Vec<_>>();
+    for kind in ["UINT_64", "INTEGER(64,false)"] {
+        let bytes = beside_texts::<Int64Type>(&format!("required int64 id ({kind})"), &[i64::MIN + 5, -1, 7], None);
+        assert_eq!(ids(&bytes), ["9223372036854775813", "18446744073709551615", "7"], "{kind}");
+    }
+    for kind in ["UINT_32", "INTEGER(32,false)"] {
+        let bytes = beside_texts::<Int32Type>(&format!("required int32 id ({kind})"), &[-1, i32::MIN, 7], None);
+        assert_eq!(ids(&bytes), ["4294967295", "2147483648", "7"], "{kind}");
+    }
+    let signed = beside_texts::<Int32Type>("required int32 id (INT_32)", &[-1], None);
+    assert_eq!(ids(&signed), ["-1"]);
+    let dir = dir();
+    let bytes = beside_texts::<Int32Type>("required int32 stream (UINT_32)", &[-1], None);
+    let read = documents(&job_of_bodies(&dir, &bytes)).unwrap().next().unwrap().unwrap();
+    assert_eq!(read.content.unwrap().streams, [StreamKey::new("4294967295").unwrap()]);
+}
+
+/// 12.34 is stored as 1234, and noon as 43,200,000 milliseconds.
+#[test]
+fn decimal_numbers_and_times_of_day_are_refused_in_words() {
+    let told =
+        |column: &str| refused(&job_of_bodies(&dir(), &beside_texts::<Int32Type>(&format!("required int32 {column}"), &[1234], None)));
+    for name in ["id", "stream", "time"] {
+        for (kind, words) in [("DECIMAL(9,2)", "is a decimal number, expected"), ("TIME_MILLIS", "is a time of day, expected")] {
+            let (code, message) = told(&format!("{name} ({kind})"));
+            assert!(code == "column_type" && message.contains(name) && message.contains(words), "{code}: {message}");
+        }
+    }
+    let whole = beside_texts::<Int32Type>("required int32 id (DECIMAL(9,0))", &[1234], None);
+    assert_eq!(score(&job_of_bodies(&dir(), &whole)).1[0]["id"], "1234", "without decimals it is what is stored");
+}
+
+/// So pyarrow writes a column in which it sees no value.
+#[test]
+fn a_parquet_column_of_nulls_has_no_values() {
+    let nulls = beside_texts::<Int32Type>("optional int32 text (UNKNOWN)", &[], Some(&[0, 0]));
+    let (summary, rows) = score_bytes("a.parquet", nulls);
+    assert_eq!((summary.unwrap().errors, &rows[0]["error"]["code"]), (2, &json!("missing_field")), "{rows:?}");
+    let (summary, rows) = score_bytes("a.parquet", parquet("message m { optional int32 text (UNKNOWN); }", &[], &[]));
+    assert!(summary.unwrap().errors == 0 && rows.is_empty(), "{rows:?}");
 }

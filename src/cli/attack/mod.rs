@@ -24,7 +24,7 @@ use crate::{
 use clap::ArgMatches;
 pub(super) use names::Names;
 use output::Sink;
-use rows::Base;
+use rows::{Base, Inputs};
 use std::{
     io::{self, Write},
     path::{Path, PathBuf},
@@ -49,9 +49,10 @@ pub(super) fn run(args: &args::Attack, common: &Common, matches: &ArgMatches) ->
         tell_if_typed()?;
     }
     let documents = batch::documents(&job)?;
+    let inputs = Inputs { several: job.inputs.len() > 1, fields: job.fields };
     let sink = Sink::open(args.output.as_deref(), &args.inputs, args.force)?;
-    let mut run =
-        Run { documents, sink, bar: Bar::start(chatty())?, progress: Progress::default(), number: 0, refused: 0, pairs: args.pairs };
+    let (bar, progress) = (Bar::start(chatty())?, Progress::default());
+    let mut run = Run { documents, inputs, sink, bar, progress, number: 0, refused: 0, pairs: args.pairs };
     let told = if evade {
         evade::run(&mut run, &setup, &searched, args.evade.json.as_deref())?
     } else {
@@ -102,6 +103,7 @@ fn job(args: &args::Attack, rows: Rows) -> Job {
 /// Rows on their way from the inputs to the output.
 struct Run {
     documents: Documents,
+    inputs: Inputs,
     sink: Sink,
     bar: Bar,
     progress: Progress,
@@ -138,7 +140,7 @@ impl Run {
         let mut number = self.number - chunk.iter().filter(|read| read.content.is_ok()).count() as u64;
         for read in chunk {
             self.progress.documents += 1;
-            let base = match Base::of(read, number) {
+            let base = match Base::of(read, number, &self.inputs) {
                 Ok(base) => base,
                 Err(row) => {
                     self.refused += 1;

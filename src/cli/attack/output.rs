@@ -34,6 +34,13 @@ impl Sink {
         let mut part = path.as_os_str().to_owned();
         part.push(".part");
         let part = PathBuf::from(part);
+        if inputs.iter().any(|input| same_file(input, &part)) {
+            let told = part.display();
+            return Err(Refused(format!(
+                "{told} is read, and attacked rows are written there first; move it to another name, or name another output"
+            ))
+            .into());
+        }
         if let Some(there) = [path, &part].into_iter().find(|there| !force && there.exists()) {
             return Err(Refused(format!("{} exists already; name another output, or overwrite it with --force", there.display())).into());
         }
@@ -97,6 +104,13 @@ mod tests {
         fs::write(&path, "{}").unwrap();
         let told = |path: &Path, inputs: &[PathBuf]| Sink::open(Some(path), inputs, true).err().unwrap().to_string();
         assert!(told(&path, std::slice::from_ref(&path)).contains("is read"));
+        let part = folder.path().join("out.jsonl.part");
+        fs::write(&part, "{}").unwrap();
+        for force in [false, true] {
+            let refused = Sink::open(Some(&folder.path().join("out.jsonl")), std::slice::from_ref(&part), force).err().unwrap().to_string();
+            assert!(refused.contains("out.jsonl.part is read") && refused.contains("move it"), "{refused}");
+            assert_eq!(fs::read_to_string(&part).unwrap(), "{}");
+        }
         assert!(told(folder.path(), &[]).contains("directory"));
         assert!(told(&folder.path().join("a.csv"), &[]).contains("JSONL"));
     }

@@ -3,7 +3,7 @@
 use crate::{
     batch::{Progress, Watch},
     cli::{
-        calibrate::{Refusals, each_line, family, object, real},
+        calibrate::{Refusals, each_line, failed, family, object, real, tell_failed},
         join::same_calibration,
         progress::Bar,
     },
@@ -86,6 +86,8 @@ pub(super) struct Reading<W> {
     /// The group of each pair of a file.
     pairs: HashMap<PathBuf, HashMap<String, u64>>,
     faults: Refusals,
+    /// Error rows of an earlier run.
+    failed: usize,
 }
 
 impl Reading<Bar> {
@@ -98,6 +100,7 @@ impl Reading<Bar> {
             return Ok(None);
         }
         self.faults.refuse()?;
+        tell_failed(self.failed)?;
         Ok(Some((self.rows, self.detector)))
     }
 }
@@ -105,7 +108,7 @@ impl Reading<Bar> {
 impl<W: Watch> Reading<W> {
     pub(super) fn new(detector: Detector, bar: W, total: u64) -> Self {
         let progress = Progress { total_bytes: Some(total), ..Progress::default() };
-        Self { detector, bar, progress, files: Vec::new(), rows: Vec::new(), pairs: HashMap::new(), faults: Refusals::default() }
+        Self { detector, bar, progress, files: Vec::new(), rows: Vec::new(), pairs: HashMap::new(), faults: Refusals::default(), failed: 0 }
     }
 
     /// Looks through a file for faults, unless it can be read only once (a pipe). Texts are scored when all files were looked through: one bad
@@ -123,6 +126,7 @@ impl<W: Watch> Reading<W> {
 
     /// Scores all files; nothing more after a fault.
     fn read_all(&mut self) -> anyhow::Result<()> {
+        self.failed = 0;
         for path in std::mem::take(&mut self.files) {
             if self.faults.is_empty() {
                 self.read(&path)?;
@@ -154,6 +158,10 @@ impl<W: Watch> Reading<W> {
             return None;
         }
         let read = row(line, &self.detector.calibration().name);
+        if read.is_err() && failed(line) {
+            self.failed += 1;
+            return None;
+        }
         read.inspect_err(|fault| self.faults.add(format!("{}, line {number}: {fault}", path.display()))).ok()
     }
 

@@ -12,7 +12,7 @@ use crate::{
     text::Document,
     verdict::Assessment,
 };
-use serde::Deserialize;
+use serde::{Deserialize, de::IgnoredAny};
 use std::{
     collections::BTreeMap,
     path::{Path, PathBuf},
@@ -26,15 +26,19 @@ const CHUNK: usize = 256;
 struct Row {
     text: Option<String>,
     label: Option<String>,
-    /// Of a row that `highwater score` wrote.
-    tokens: Option<usize>,
+    error: Option<IgnoredAny>,
+}
+
+/// What a row without a text says, one that `highwater score` wrote.
+#[derive(Debug, Deserialize)]
+struct Answer {
+    tokens: usize,
     p_value: Option<f64>,
     /// Null where `p_value` is.
     kind_p_values: Option<BTreeMap<String, f64>>,
     #[serde(default)]
     flagged: bool,
     calibration: Option<String>,
-    error: Option<serde::de::IgnoredAny>,
 }
 
 /// Rows on their way to assessments.
@@ -87,23 +91,26 @@ impl<'a> Reading<'a> {
             return Ok(None);
         }
         object(line)?;
-        let row: Row = serde_json::from_slice(line).map_err(|error| format!("expected an object with a `text`, or one answer: {error}"))?;
+        let row: Row = serde_json::from_slice(line).map_err(|error| format!("expected an object with a `text`: {error}"))?;
         let wanted = match row.label.as_deref() {
             None => true,
             Some("human") => !machine,
             Some("machine") => machine,
             Some(other) => return Err(format!("expected the label human or machine, found `{other}`")),
         };
-        match (row.tokens, row.text) {
-            _ if !wanted || row.error.is_some() => Ok(None),
-            (Some(tokens), _) => {
-                row.calibration.map_or(Ok(()), |made_with| same_calibration(&made_with, &self.detector.calibration().name))?;
-                let kind_p_values = row.kind_p_values.unwrap_or_default();
-                Ok(Some(Given::Scored(Box::new(Assessment { kind_p_values, ..Assessment::evidence(tokens, row.p_value, row.flagged) }))))
-            }
-            (None, Some(text)) => Ok(Some(Given::Text(text))),
-            (None, None) => Err("expected a `text`, or `tokens` and `p_value` as `highwater score` writes them".into()),
+        if !wanted || row.error.is_some() {
+            return Ok(None);
         }
+        // whatever else stands beside it: a corpus may count tokens of its own
+        if let Some(text) = row.text {
+            return Ok(Some(Given::Text(text)));
+        }
+        let answer: Answer = serde_json::from_slice(line)
+            .map_err(|error| format!("expected a `text`, or `tokens` and `p_value` as `highwater score` writes them: {error}"))?;
+        answer.calibration.map_or(Ok(()), |made_with| same_calibration(&made_with, &self.detector.calibration().name))?;
+        let kind_p_values = answer.kind_p_values.unwrap_or_default();
+        let evidence = Assessment::evidence(answer.tokens, answer.p_value, answer.flagged);
+        Ok(Some(Given::Scored(Box::new(Assessment { kind_p_values, ..evidence }))))
     }
 
     fn score(&mut self, texts: &mut Vec<Document>, all: &mut Vec<Assessment>) -> anyhow::Result<()> {

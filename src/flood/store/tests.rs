@@ -105,7 +105,7 @@ fn a_file_that_was_moved_away_is_not_begun_anew() {
     std::fs::rename(&path, &aside).unwrap();
     for make in [false, true] {
         if make {
-            File::create(&path).unwrap();
+            std::fs::File::create(&path).unwrap();
         }
         let error = batch(&mut opened, &[document(HUMAN, "a", 2)], 2).unwrap_err();
         assert!(matches!(error, StoreError::Failed { .. }) && path.exists() == make, "{error}");

@@ -62,6 +62,8 @@ fn a_repeated_id_counts_once_in_each_key() {
     assert_eq!(send(&["b"], "1"), (1, 1, 2, 1), "ids are those of a key");
     assert_eq!(send(&["a", "b"], "2"), (2, 2, 3, 1));
     assert_eq!(send(&[], "1"), (2, 2, 4, 1));
+    assert_eq!(send(&["d"], ""), (2, 2, 5, 1));
+    assert_eq!(send(&["d"], ""), (2, 2, 6, 1), "an empty one names nothing");
     for i in 0..10 {
         send(&["c"], &format!("x{i}"));
     }

@@ -86,7 +86,8 @@ fn listen(service: Arc<Service>, left_off: Option<u64>) -> Result<Response, ApiE
     })?;
     let (news, phase) = (service.board.watch(), service.watch_phase());
     let (place, lost) = begin(&service.board, left_off);
-    let greeting = Some(format!("retry: {RECONNECT}\n\n{lost}"));
+    // with its place, which it has to name should it come back before the first alarm
+    let greeting = Some(format!("retry: {RECONNECT}\nid: {place}\n\n{lost}"));
     let listener = Listener { service, place, news, phase, greeting, _seat: seat };
     let events = stream::unfold(listener, |mut listener| async { Some((Ok::<_, Infallible>(listener.next().await?), listener)) });
     let headers = [(header::CONTENT_TYPE.as_str(), "text/event-stream"), ("cache-control", "no-store"), ("x-accel-buffering", "no")];

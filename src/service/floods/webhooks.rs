@@ -109,27 +109,33 @@ impl Webhooks {
 impl Sender {
     fn run(mut self, woken: &Receiver<()>) -> Vec<(String, u64)> {
         loop {
-            let wait = self.deliver(Instant::now());
+            let wait = self.deliver(Instant::now);
             if let Err(RecvTimeoutError::Disconnected) = woken.recv_timeout(wait) {
                 break;
             }
         }
         let now = Instant::now();
         self.targets.iter_mut().for_each(|target| target.due = now);
-        self.deliver(now);
+        self.deliver(|| now);
         for target in self.targets.iter().filter(|t| t.place < self.board.newest()) {
             tracing::warn!(webhook = place(&target.webhook.url), "alarms after {} are not delivered yet", target.place);
         }
         self.targets.into_iter().map(|target| (target.name, target.place)).collect()
     }
 
-    /// Delivers what is due, in order, and gives how long there is nothing more to do.
-    fn deliver(&mut self, now: Instant) -> Duration {
-        for at in 0..self.targets.len() {
-            while self.targets[at].due <= now
-                && let Some(alarm) = self.board.after(self.targets[at].place, 1).pop()
-            {
-                self.send(at, &alarm);
+    /// Delivers what is due, in order, and gives how long there is nothing more to do. One alarm for each in turn: who is slow must not keep the
+    /// others from theirs.
+    fn deliver(&mut self, now: impl Fn() -> Instant) -> Duration {
+        let mut more = true;
+        while more {
+            more = false;
+            for at in 0..self.targets.len() {
+                if self.targets[at].due <= now()
+                    && let Some(alarm) = self.board.after(self.targets[at].place, 1).pop()
+                {
+                    self.send(at, &alarm);
+                    more = true;
+                }
             }
         }
         let waiting = self.targets.iter().filter(|t| t.place < self.board.newest());
@@ -171,7 +177,7 @@ fn post(client: &Client, target: &Target, alarm: &Published) -> Result<(), (Stri
     let signature = target.key.as_ref().map(|key| sign(key, Timestamp::now().as_second(), &alarm.json));
     let mut headers = vec![("content-type", "application/json"), ("highwater-alarm", number.as_str())];
     headers.extend(signature.as_ref().map(|value| ("highwater-signature", value.as_str())));
-    let answer = client.post(&target.webhook.url, &headers, &alarm.json).map_err(|e| (e.to_string(), None))?;
+    let answer = client.post_unread(&target.webhook.url, &headers, &alarm.json).map_err(|e| (e.to_string(), None))?;
     match answer.status {
         200..300 => Ok(()),
         status => Err((format!("{} answered {status}", place(&target.webhook.url)), answer.retry_after.map(Duration::from_secs))),

@@ -102,6 +102,22 @@ fn connections_over_the_limit_wait() {
 }
 
 #[test]
+fn open_connections_are_counted() {
+    let service = with(Timeouts::default());
+    let asked = |path: &str, socket: &mut TcpStream| {
+        write!(socket, "GET {path} HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n").unwrap();
+        rest(&*socket)
+    };
+    // the end of one may be noticed a moment after its client has seen it
+    let one = (0..50).any(|_| {
+        let mut open = connect(&service);
+        asked("/health/live", &mut connect(&service));
+        asked("/metrics", &mut open).contains("\nhighwater_connections 1\n")
+    });
+    assert!(one, "the one that asks, and not that which is to come");
+}
+
+#[test]
 fn lines_are_answered_while_the_request_is_still_being_sent() {
     let service = with(Timeouts::default());
     let mut socket = connect(&service);

@@ -3,7 +3,7 @@
 use super::*;
 use crate::service::settings::Timeouts;
 use bytes::Bytes;
-use futures_util::{StreamExt, stream};
+use futures_util::{FutureExt, StreamExt, stream};
 use std::{convert::Infallible, time::Duration};
 
 /// A body that is sent by hand.
@@ -93,6 +93,25 @@ async fn a_full_queue_slows_a_stream_and_refuses_nothing() {
     let expected: Vec<_> = (0..200).map(|i| format!("{i} {TEXT}")).collect();
     assert_eq!(*notes.0.lock().unwrap(), expected, "observed in their order");
     assert_eq!(service.queue.waiting_bytes(), 0);
+}
+
+#[tokio::test]
+async fn a_request_waits_for_two_batches_of_a_stream_and_not_for_all_of_it() {
+    let (mut began, leave, detector) = gated();
+    let notes = Notes::default();
+    let (router, _) = observed(Settings { batch_bytes: 100, ..Settings::default() }, detector, notes.clone()).await;
+    let lines: String = (0..8).map(|i| format!("{{\"text\":\"{}\"}}\n", format!("{i}").repeat(60))).collect();
+    let stream = tokio::spawn(text_of(router.clone().oneshot(post("/v1/stream", lines)).await.unwrap()));
+    assert_eq!(began.recv().await, Some(1));
+    let mut small = Box::pin(router.clone().oneshot(post("/v1/assess", "{\"text\":\"small\"}")));
+    assert!((&mut small).now_or_never().is_none(), "admitted, not answered");
+    for _ in 0..9 {
+        leave.send(()).unwrap();
+    }
+    assert_eq!(small.await.unwrap().status(), StatusCode::OK);
+    assert_eq!(parsed(&stream.await.unwrap()).len(), 8);
+    let order: String = notes.0.lock().unwrap().iter().filter_map(|text| text.chars().next()).collect();
+    assert_eq!(order, "012s34567");
 }
 
 #[tokio::test]

@@ -17,6 +17,8 @@ enum Does {
     Answer(&'static str),
     Hang,
     HangUp,
+    /// Answers 200 and hangs up in the middle of a long body.
+    Cut,
 }
 
 /// One delivery: head and body.
@@ -35,6 +37,7 @@ fn receiver(script: Vec<Does>) -> (String, JoinHandle<Vec<Delivery>>) {
                 Does::Answer(status) => {
                     write!(socket, "HTTP/1.1 {status}\r\ncontent-length: 0\r\nconnection: close\r\n\r\n").unwrap();
                 }
+                Does::Cut => socket.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 100000\r\n\r\nIt was").unwrap(),
                 Does::Hang => held.push(socket),
                 Does::HangUp => drop(socket),
             }
@@ -85,7 +88,7 @@ async fn alarms(router: &Router, streams: std::ops::Range<usize>) -> u64 {
 
 #[tokio::test]
 async fn every_alarm_arrives_in_order_whatever_the_receiver_does() {
-    use Does::{Answer, Hang, HangUp};
+    use Does::{Answer, Cut, Hang, HangUp};
     let script = vec![
         Answer("500 Broken"),
         Hang,
@@ -94,7 +97,7 @@ async fn every_alarm_arrives_in_order_whatever_the_receiver_does() {
         Answer("429 Slow"),
         Answer("200 OK"),
         Answer("404 Gone"),
-        Answer("204 Fine"),
+        Cut,
         Answer("201 Fine"),
     ];
     let (url, thread) = receiver(script);
@@ -121,6 +124,37 @@ async fn every_alarm_arrives_in_order_whatever_the_receiver_does() {
         "{metrics}"
     );
     assert!(!metrics.contains("/hook"));
+}
+
+#[tokio::test]
+async fn a_slow_receiver_does_not_keep_the_others_from_their_alarms() {
+    let order = Arc::new(Mutex::new(Vec::new()));
+    let (go, wait) = std::sync::mpsc::channel::<()>();
+    let receiver = |which: usize, mut wait: Option<std::sync::mpsc::Receiver<()>>| {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let url = format!("http://{}/hook", listener.local_addr().unwrap());
+        let order = order.clone();
+        let thread = std::thread::spawn(move || {
+            for _ in 0..3 {
+                let (mut socket, _) = listener.accept().unwrap();
+                let alarm = number(&read(&mut socket));
+                // so long that all others are there
+                wait.take().into_iter().for_each(|wait| wait.recv().unwrap());
+                order.lock().unwrap().push((which, alarm));
+                write!(socket, "HTTP/1.1 200 OK\r\ncontent-length: 0\r\nconnection: close\r\n\r\n").unwrap();
+            }
+        });
+        (url, thread)
+    };
+    let (slow, quick) = (receiver(0, Some(wait)), receiver(1, None));
+    let mut two = settings(&slow.0);
+    two.webhooks.push(Webhook { url: quick.0, secret: None });
+    two.timeouts.webhook = Duration::from_secs(20);
+    let (router, _service, _worker) = watched(two, None).await;
+    assert_eq!(alarms(&router, 0..2).await, 3);
+    go.send(()).unwrap();
+    tokio::task::spawn_blocking(|| [slow.1, quick.1].map(|thread| thread.join().unwrap())).await.unwrap();
+    assert_eq!(*order.lock().unwrap(), [(0, 1), (1, 1), (0, 2), (1, 2), (0, 3), (1, 3)]);
 }
 
 #[tokio::test]
