@@ -453,9 +453,9 @@ pub(super) fn failed(line: &[u8]) -> bool {
     serde_json::from_slice(line).is_ok_and(|row: Failed| row.error.is_some() && row.text.is_none())
 }
 
-/// Says how many rows were of that kind.
+/// Says how many rows were of that kind, unless nothing is to be said.
 pub(super) fn tell_failed(rows: usize) -> io::Result<()> {
-    if rows > 0 { writeln!(io::stderr(), "{rows} rows are errors of an earlier run and hold no text") } else { Ok(()) }
+    if rows > 0 && chatty() { writeln!(io::stderr(), "error rows of an earlier run, without a text: {rows}") } else { Ok(()) }
 }
 
 /// A row with the wanted label, or with none; `None` for the other label and for blank lines.

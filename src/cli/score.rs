@@ -11,7 +11,7 @@ use super::{
     settings::{Rows, Setup, Watching, layers},
     tell_if_typed,
 };
-use crate::batch::{self, Input, Job, Limits, Output, Summary};
+use crate::batch::{self, Input, Job, Limits, Output, Summary, same_file};
 use clap::ArgMatches;
 use std::{
     io::{self, Write},
@@ -76,7 +76,14 @@ fn alarms_fault(path: &Path, args: &Score) -> Option<String> {
     let ended = || args.output.as_ref().is_some_and(|output| output.is_file());
     let goes_on = args.resume && (part.as_ref().is_some_and(|part| part.exists()) || ended());
     let exists = || format!("{} exists already; name another file, or overwrite it with --force", path.display());
-    unwritable(path, &others).or_else(|| (path.exists() && !args.force && !goes_on).then(exists))
+    let first = path.with_added_extension("part");
+    let lost = || {
+        let taken = others.iter().any(|other| same_file(other, &first));
+        taken.then(|| {
+            format!("{} is read or written by this run already, and alarms are written there first; name another file", first.display())
+        })
+    };
+    unwritable(path, &others).or_else(lost).or_else(|| (path.exists() && !args.force && !goes_on).then(exists))
 }
 
 fn job(args: Score, rows: Rows) -> Job {

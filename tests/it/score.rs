@@ -200,6 +200,15 @@ fn alarms_take_the_place_of_no_other_file_and_are_not_lost_when_they_cannot_be_w
         assert!(run.code == Some(1) && run.err.contains("--alarms"), "{} {more}: {:?} {}", taken.display(), run.code, run.err);
         assert!(std::fs::read_to_string(&input).unwrap() == texts && !output.exists());
     }
+    let part = file(folder.path(), "posts.part", &texts);
+    let args = ["score", part.to_str().unwrap(), "--format", "jsonl", "--alarms", folder.path().join("posts").to_str().unwrap(), "--force"]
+        .map(str::to_owned);
+    let run = ran(&mut highwater(&args.each_ref().map(String::as_str)));
+    assert!(
+        run.code == Some(1) && run.err.contains("posts.part is read") && std::fs::read_to_string(&part).unwrap() == texts,
+        "{}",
+        run.err
+    );
     let in_the_way = folder.path().join("alarms.jsonl.part");
     std::fs::create_dir(&in_the_way).unwrap();
     let run = score(&alarms, &[]);
