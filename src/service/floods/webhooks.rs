@@ -109,35 +109,36 @@ impl Webhooks {
 impl Sender {
     fn run(mut self, woken: &Receiver<()>) -> Vec<(String, u64)> {
         loop {
-            let wait = self.deliver(Instant::now);
-            if let Err(RecvTimeoutError::Disconnected) = woken.recv_timeout(wait) {
+            self.round(Instant::now());
+            if let Err(RecvTimeoutError::Disconnected) = woken.recv_timeout(self.rest()) {
                 break;
             }
         }
         let now = Instant::now();
         self.targets.iter_mut().for_each(|target| target.due = now);
-        self.deliver(|| now);
+        while self.round(now) {}
         for target in self.targets.iter().filter(|t| t.place < self.board.newest()) {
             tracing::warn!(webhook = place(&target.webhook.url), "alarms after {} are not delivered yet", target.place);
         }
         self.targets.into_iter().map(|target| (target.name, target.place)).collect()
     }
 
-    /// Delivers what is due, in order, and gives how long there is nothing more to do. One alarm for each in turn: who is slow must not keep the
-    /// others from theirs.
-    fn deliver(&mut self, now: impl Fn() -> Instant) -> Duration {
-        let mut more = true;
-        while more {
-            more = false;
-            for at in 0..self.targets.len() {
-                if self.targets[at].due <= now()
-                    && let Some(alarm) = self.board.after(self.targets[at].place, 1).pop()
-                {
-                    self.send(at, &alarm);
-                    more = true;
-                }
+    /// Sends each webhook that is due its next alarm, and gives whether one was. In turn: who is slow must not keep the others from theirs.
+    fn round(&mut self, now: Instant) -> bool {
+        let mut sent = false;
+        for at in 0..self.targets.len() {
+            if self.targets[at].due <= now
+                && let Some(alarm) = self.board.after(self.targets[at].place, 1).pop()
+            {
+                self.send(at, &alarm);
+                sent = true;
             }
         }
+        sent
+    }
+
+    /// How long there is nothing to do.
+    fn rest(&self) -> Duration {
         let waiting = self.targets.iter().filter(|t| t.place < self.board.newest());
         waiting.map(|t| t.due.saturating_duration_since(Instant::now())).min().unwrap_or(IDLE)
     }
