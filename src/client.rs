@@ -67,15 +67,12 @@ impl Client {
 
     /// Sends a body with POST.
     pub fn post(&self, url: &str, headers: &[(&str, &str)], body: &[u8]) -> Result<Answer, ClientError> {
-        let request = headers.iter().fold(self.agent.post(url), |request, (name, value)| request.header(*name, *value));
-        self.answer(url, request.send(body))
+        self.answer(url, self.send(url, headers, body))
     }
 
     /// Sends a body with POST and reads nothing of the answer but its head: what is said below, and how it ends, is all the same to the caller.
     pub fn post_unread(&self, url: &str, headers: &[(&str, &str)], body: &[u8]) -> Result<Head, ClientError> {
-        let request = headers.iter().fold(self.agent.post(url), |request, (name, value)| request.header(*name, *value));
-        let failed = |source| ClientError { place: place(url).to_owned(), source: Box::new(source) };
-        request.send(body).map(|response| head(&response)).map_err(failed)
+        self.send(url, headers, body).map(|response| head(&response)).map_err(failed(url))
     }
 
     /// Asks with GET.
@@ -92,9 +89,8 @@ impl Client {
         (headers, body): (&[(&str, &str)], &[u8]),
         take: &mut dyn FnMut(&Head, &[u8]) -> ControlFlow<()>,
     ) -> Result<Head, ClientError> {
-        let failed = |source| ClientError { place: place(url).to_owned(), source: Box::new(source) };
-        let request = headers.iter().fold(self.agent.post(url), |request, (name, value)| request.header(*name, *value));
-        let mut response = request.send(body).map_err(failed)?;
+        let failed = failed(url);
+        let mut response = self.send(url, headers, body).map_err(&failed)?;
         let head = head(&response);
         let mut reader = response.body_mut().as_reader();
         let mut buffer = [0; 1 << 13];
@@ -106,22 +102,26 @@ impl Client {
         }
     }
 
-    fn answer(&self, url: &str, response: Result<Response<Body>, ureq::Error>) -> Result<Answer, ClientError> {
-        let failed = |source| ClientError { place: place(url).to_owned(), source: Box::new(source) };
-        let mut response = response.map_err(failed)?;
-        let retry_after = retry_after(&response);
-        let body = response.body_mut().with_config().limit(self.limits.answer_bytes as u64).read_to_vec().map_err(failed)?;
-        Ok(Answer { status: response.status().as_u16(), retry_after, body })
+    fn send(&self, url: &str, headers: &[(&str, &str)], body: &[u8]) -> Result<Response<Body>, ureq::Error> {
+        headers.iter().fold(self.agent.post(url), |request, (name, value)| request.header(*name, *value)).send(body)
     }
+
+    fn answer(&self, url: &str, response: Result<Response<Body>, ureq::Error>) -> Result<Answer, ClientError> {
+        let mut response = response.map_err(failed(url))?;
+        let Head { status, retry_after, .. } = head(&response);
+        let body = response.body_mut().with_config().limit(self.limits.answer_bytes as u64).read_to_vec().map_err(failed(url))?;
+        Ok(Answer { status, retry_after, body })
+    }
+}
+
+fn failed(url: &str) -> impl Fn(ureq::Error) -> ClientError {
+    move |source| ClientError { place: place(url).to_owned(), source: Box::new(source) }
 }
 
 fn head(response: &Response<Body>) -> Head {
     let content_type = response.headers().get("content-type").and_then(|v| v.to_str().ok()).unwrap_or_default().to_owned();
-    Head { status: response.status().as_u16(), retry_after: retry_after(response), content_type }
-}
-
-fn retry_after(response: &Response<Body>) -> Option<u64> {
-    response.headers().get("retry-after").and_then(|v| v.to_str().ok()?.trim().parse().ok())
+    let retry_after = response.headers().get("retry-after").and_then(|v| v.to_str().ok()?.trim().parse().ok());
+    Head { status: response.status().as_u16(), retry_after, content_type }
 }
 
 impl fmt::Debug for Client {

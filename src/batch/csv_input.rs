@@ -8,10 +8,7 @@ use super::{
     record::{Cell, Record, lossy},
 };
 use serde_json::{Map, Value};
-use std::{
-    cell::OnceCell,
-    io::{self, BufRead},
-};
+use std::io::{self, BufRead};
 
 /// Where a scanner stands within a record.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -87,8 +84,6 @@ pub(super) struct CsvRows {
     document_bytes: usize,
     /// The record that `next` gave last; empty where it was not whole.
     last: Vec<u8>,
-    /// The same as JSON. Made when it is asked for: scoring never does.
-    json: OnceCell<Option<Vec<u8>>>,
 }
 
 impl CsvRows {
@@ -115,7 +110,7 @@ impl CsvRows {
             time: optional(&fields.time, &standard.time)?,
         };
         let (fields, document_bytes) = (fields.clone(), limits.document_bytes);
-        Ok(Self { records, header, columns, fields, document_bytes, last: Vec::new(), json: OnceCell::new() })
+        Ok(Self { records, header, columns, fields, document_bytes, last: Vec::new() })
     }
 
     fn record(&self, bytes: &[u8]) -> Result<Record, RowError> {
@@ -139,26 +134,12 @@ impl CsvRows {
             names: Vec::new(),
         })
     }
-
-    /// The last record as a JSON object of text; an empty cell is null, and of columns with one name the first counts, as in `record`.
-    fn object(&self) -> Option<Vec<u8>> {
-        let cells = split(&self.last);
-        if self.last.is_empty() || cells.len() != self.header.len() {
-            return None;
-        }
-        let mut object = Map::new();
-        for (name, cell) in self.header.iter().zip(&cells) {
-            let value = if cell.is_empty() { Value::Null } else { Value::String(lossy(cell).0) };
-            object.entry(name.as_str()).or_insert(value);
-        }
-        serde_json::to_vec(&object).ok()
-    }
 }
 
 impl Rows for CsvRows {
     fn next(&mut self) -> Result<Option<Row>, String> {
         let Some((line, bytes)) = self.records.next().map_err(|e| super::reader::reason(&e))? else { return Ok(None) };
-        (self.last, self.json) = (Vec::new(), OnceCell::new());
+        self.last = Vec::new();
         let record = bytes.and_then(|bytes| {
             self.last = bytes;
             self.record(&self.last)
@@ -171,8 +152,16 @@ impl Rows for CsvRows {
         self.records.lines
     }
 
-    fn json(&self) -> Option<&[u8]> {
-        self.json.get_or_init(|| self.object()).as_deref()
+    /// Text, and null for an empty cell; of columns with one name the first counts, as in `record`.
+    fn fields(&self) -> Result<Map<String, Value>, RowError> {
+        let (cells, mut fields) = (split(&self.last), Map::new());
+        if !self.last.is_empty() && cells.len() == self.header.len() {
+            for (name, cell) in self.header.iter().zip(&cells) {
+                let value = if cell.is_empty() { Value::Null } else { Value::String(lossy(cell).0) };
+                fields.entry(name.as_str()).or_insert(value);
+            }
+        }
+        Ok(fields)
     }
 
     fn ready(&self) -> bool {

@@ -5,7 +5,6 @@ use super::{
     BatchError, Job, RowError,
     input::{self, Plan},
     reader::{Row, Rows},
-    record::bad_json,
 };
 use crate::text::Document;
 use serde_json::{Map, Value};
@@ -72,7 +71,7 @@ impl Iterator for Documents {
             };
             match rows.next() {
                 Ok(Some(row)) => {
-                    let fields = rows.json().map_or_else(|| Ok(Map::new()), fields);
+                    let fields = rows.fields();
                     return Some(Ok(read(row, (self.source + 1, source.recipe.name.as_str()), fields)));
                 }
                 Ok(None) => {
@@ -86,11 +85,6 @@ impl Iterator for Documents {
             }
         }
     }
-}
-
-/// All fields of a row. What a document does not need was passed over so far; what cannot be kept of it is told, not dropped.
-fn fields(json: &[u8]) -> Result<Map<String, Value>, RowError> {
-    serde_json::from_str(&String::from_utf8_lossy(json)).map_err(|e| bad_json(&e))
 }
 
 fn read(row: Row, (source, input): (usize, &str), fields: Result<Map<String, Value>, RowError>) -> Read {

@@ -36,7 +36,7 @@ pub use compression::Compression;
 pub(crate) use compression::{GZIP_MAGIC, ZSTD_MAGIC};
 pub use documents::{Documents, Read, documents};
 pub use error::{BatchError, RowError};
-pub(crate) use output::same_file;
+pub(crate) use output::{part_of, same_file};
 pub use reader::read_all;
 
 /// What to read, how, and where the answers go.

@@ -163,7 +163,7 @@ impl Out {
 }
 
 /// `PATH.part`.
-pub(super) fn part_of(target: &Path) -> PathBuf {
+pub(crate) fn part_of(target: &Path) -> PathBuf {
     let mut name = target.as_os_str().to_owned();
     name.push(".part");
     name.into()

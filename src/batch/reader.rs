@@ -6,9 +6,10 @@ use super::{
     csv_input::CsvRows,
     lines::{Line, Lines},
     parquet_input::ParquetRows,
-    record::{BadRow, from_json, lossy},
+    record::{BadRow, bad_json, from_json, lossy},
 };
 use crate::text::Document;
+use serde_json::{Map, Value};
 use std::{
     fs::File,
     io::{self, BufReader, Cursor, Read},
@@ -33,9 +34,10 @@ pub(super) trait Rows: Send {
     /// The last line or row that was read whole.
     fn line(&self) -> u64;
 
-    /// The row that `next` gave last as one JSON object, where its format names its fields.
-    fn json(&self) -> Option<&[u8]> {
-        None
+    /// All fields of the row that `next` gave last, where its format names them. What a document does not need was passed over so far; what
+    /// cannot be kept of it is told, not dropped.
+    fn fields(&self) -> Result<Map<String, Value>, RowError> {
+        Ok(Map::new())
     }
 
     /// Whether the next row can be had without waiting for a slow sender.
@@ -299,8 +301,8 @@ impl Rows for JsonRows {
         self.lines.number()
     }
 
-    fn json(&self) -> Option<&[u8]> {
-        Some(self.lines.last())
+    fn fields(&self) -> Result<Map<String, Value>, RowError> {
+        serde_json::from_str(&String::from_utf8_lossy(self.lines.last())).map_err(|e| bad_json(&e))
     }
 
     fn ready(&self) -> bool {

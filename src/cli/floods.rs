@@ -2,7 +2,7 @@
 
 use super::{Refused, settings::Watching};
 use crate::{
-    batch::{BatchError, Companion},
+    batch::{BatchError, Companion, part_of},
     detector::Detector,
     flood::{self, About, Alarm, AlarmEvent, Monitor, Opened, Reference, State, Store, StreamStatus, Write},
     service::Flood,
@@ -106,7 +106,7 @@ impl Along {
     pub(super) fn save_alarms(&mut self) -> Result<(), BatchError> {
         self.collect();
         let Some(path) = &self.save_at else { return Ok(()) };
-        let part = path.with_added_extension("part");
+        let part = part_of(path);
         let line = |out: &mut BufWriter<File>, alarm| {
             serde_json::to_writer(&mut *out, alarm).map_err(io::Error::from).and_then(|()| out.write_all(b"\n"))
         };

@@ -11,7 +11,7 @@ use super::{
     settings::{Rows, Setup, Watching, layers},
     tell_if_typed,
 };
-use crate::batch::{self, Input, Job, Limits, Output, Summary, same_file};
+use crate::batch::{self, Input, Job, Limits, Output, Summary, part_of, same_file};
 use clap::ArgMatches;
 use std::{
     io::{self, Write},
@@ -70,13 +70,13 @@ pub(super) fn run(mut args: Score, common: &Common, matches: &ArgMatches) -> any
 
 /// Why the alarms cannot go there. Only a stopped run that goes on may find its own.
 fn alarms_fault(path: &Path, args: &Score) -> Option<String> {
-    let part = args.output.as_ref().map(|output| output.with_added_extension("part"));
+    let part = args.output.as_deref().map(part_of);
     let others: Vec<&Path> = args.inputs.iter().chain(&args.output).chain(&part).map(PathBuf::as_path).collect();
     // of a run that has ended the output says it better
     let ended = || args.output.as_ref().is_some_and(|output| output.is_file());
     let goes_on = args.resume && (part.as_ref().is_some_and(|part| part.exists()) || ended());
     let exists = || format!("{} exists already; name another file, or overwrite it with --force", path.display());
-    let first = path.with_added_extension("part");
+    let first = part_of(path);
     let lost = || {
         let taken = others.iter().any(|other| same_file(other, &first));
         taken.then(|| {

@@ -1,7 +1,10 @@
 //! Where rows go: standard output, or a file that is written as `FILE.part` and renamed when it is whole.
 //! Must not overwrite a file unasked, and never one that is read.
 
-use crate::{batch::same_file, cli::Refused};
+use crate::{
+    batch::{part_of, same_file},
+    cli::Refused,
+};
 use anyhow::Context;
 use serde_json::Value;
 use std::{
@@ -31,9 +34,7 @@ impl Sink {
         if path.extension().is_some_and(|e| ["gz", "zst", "csv", "parquet", "pq"].iter().any(|other| e.eq_ignore_ascii_case(other))) {
             return Err(Refused(format!("{told}: attacked rows are written as plain JSONL; name a .jsonl file")).into());
         }
-        let mut part = path.as_os_str().to_owned();
-        part.push(".part");
-        let part = PathBuf::from(part);
+        let part = part_of(path);
         if inputs.iter().any(|input| same_file(input, &part)) {
             let told = part.display();
             return Err(Refused(format!(
