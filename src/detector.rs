@@ -71,15 +71,15 @@ struct Prepared {
 
 impl Prepared {
     /// The scores that statistics are made of: without what the text repeats of itself, and without the pieces of characters that the tokenizer
-    /// splits. The second time and the later pieces are no surprise: a refrain, or a few words in another script, would pass for a machine's. Of
-    /// the branches also without line breaks: they are tuned on texts that have none, and tell only how much of the base each has forgotten.
+    /// splits. The second time and the later pieces are no surprise: a refrain, or a few words in another script, would pass for a machine's. And
+    /// those without line breaks: the branches are tuned on texts that have none, and tell there only how much of the base each has forgotten.
     /// Line breaks with less between them than a p-value takes are no text.
-    fn counted(&self, scores: &TokenScores) -> TokenScores {
+    fn counted(&self, scores: &TokenScores) -> (TokenScores, TokenScores) {
         let repeated = repeated(&self.tokens.ids);
         let counts = |at: &usize| !self.is_piece(*at) && !repeated.get(*at).copied().unwrap_or_default();
         let places: Vec<usize> = (0..scores.len()).filter(counts).collect();
         let in_line: Vec<usize> = places.iter().copied().filter(|&at| !self.breaks_line(at)).collect();
-        scores.only(if in_line.len() < SHORTEST { &in_line } else { &places }, &in_line)
+        (scores.only(if in_line.len() < SHORTEST { &in_line } else { &places }), scores.only(&in_line))
     }
 
     /// Whether this token shares a character with the one before or after it.
@@ -165,11 +165,12 @@ impl Detector {
     }
 
     fn judge(&self, document: &Document, prepared: &Prepared, scores: TokenScores) -> Assessment {
-        let counted = prepared.counted(&scores);
+        let (tokens, in_line) = prepared.counted(&scores);
         let evidence = Evidence {
             document,
             normalization: text::Normalization { invalid_utf8: document.invalid_utf8, ..prepared.normalized.counts },
-            tokens: &counted,
+            tokens: &tokens,
+            in_line: &in_line,
             empty: prepared.tokens.ids.is_empty(),
             unsupported_language: prepared.unsupported_language,
             not_prose: prepared.not_prose,
@@ -231,6 +232,7 @@ mod tests {
             let scores = TokenScores {
                 human_surprisal: at(9., 3.),
                 machine_surprisal: at(0., 1.),
+                ratio_excess: at(7., 0.5),
                 surprisal: zeros(),
                 rank: vec![1; prepared.tokens.ids.len()],
                 entropy: zeros(),
@@ -242,7 +244,8 @@ mod tests {
         };
         for text in ["one line of it", "two\nlines of it", "é\n\n\nlines\r\nof it"] {
             let found = branched(text);
-            assert_eq!((found.log_likelihood_ratio, found.log_likelihood_ratio_std), (Some(2.), Some(0.)), "{text:?}");
+            let of_branches = [found.log_likelihood_ratio, found.log_likelihood_ratio_std, found.log_likelihood_ratio_excess];
+            assert_eq!(of_branches, [Some(2.), Some(0.), Some(0.5)], "{text:?}");
         }
     }
 
@@ -255,7 +258,7 @@ mod tests {
                 prepared.tokens.offsets[at..at + c.len_utf8()].fill((at as u32, (at + c.len_utf8()) as u32));
             }
             let scores = TokenScores { surprisal: (0..text.len()).map(|at| at as f32).collect(), ..TokenScores::default() };
-            prepared.counted(&scores).surprisal
+            prepared.counted(&scores).0.surprisal
         };
         assert_eq!(counted("éé, a café!"), [4., 5., 6., 7., 8., 9., 10., 13.]);
         assert_eq!(counted("éé, a caf"), [4., 5., 6., 7., 8., 9., 10.], "however few are left");

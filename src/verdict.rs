@@ -156,6 +156,8 @@ pub struct Evidence<'a> {
     pub normalization: Normalization,
     /// Scores of the tokens that count.
     pub tokens: &'a TokenScores,
+    /// Those of them that hold no line break.
+    pub in_line: &'a TokenScores,
     /// Whether there is no text.
     pub empty: bool,
     /// Whether the text is in a language that the model does not know.
@@ -174,7 +176,7 @@ impl Policy {
     /// `Uncertain` keeps its p-value: at these two rates the conformal prediction set holds both labels. Where it holds neither, since the text scores
     /// higher than nearly all by people and lower than most by machines, the verdict is `Machine`.
     pub fn judge(&self, evidence: &Evidence<'_>, calibration: &Calibration, model: &str) -> Assessment {
-        let statistics = Statistics::of(evidence.tokens);
+        let statistics = Statistics::of(evidence.tokens, evidence.in_line);
         let tokens = evidence.tokens.len();
         let reading = statistics.as_ref().map(|s| calibration.read(s, tokens));
         let reason = match reading {

@@ -358,7 +358,7 @@ mod tests {
     #[test]
     fn a_full_disk_leaves_whole_rows() {
         let dir = tempfile::tempdir().unwrap();
-        for (format, room) in [(OutputFormat::Jsonl, 1000), (OutputFormat::Csv, 1000), (OutputFormat::Jsonl, 999)] {
+        for (format, room) in [(OutputFormat::Jsonl, 1000), (OutputFormat::Csv, 1500), (OutputFormat::Jsonl, 999)] {
             let target = dir.path().join("out");
             let file = File::create(part_of(&target)).unwrap();
             let disk = Box::new(Disk(file.try_clone().unwrap(), room));

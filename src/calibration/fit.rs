@@ -174,7 +174,7 @@ impl Calibration {
     ///     let surprisal: Vec<f32> = (0..40).map(wave).collect();
     ///     let rank = surprisal.iter().map(|s| 1 + s.exp() as u32).collect();
     ///     let tokens = TokenScores { rank, entropy: vec![2.5; 40], variance: vec![3.; 40], surprisal, ..TokenScores::default() };
-    ///     let statistics = Statistics::of(&tokens)?;
+    ///     let statistics = Statistics::of(&tokens, &tokens)?;
     ///     Some(Sample { statistics, tokens: 40, machine, group: i / 2, family: "waves".into(), domain: None, generator: None, attack: None, words: 40, line_breaks: 0 })
     /// };
     /// let samples: Vec<Sample> = (0..400).filter_map(sample).collect();

@@ -28,7 +28,7 @@ pub use report::{BinQuality, FamilyQuality, FitReport, LeftOut, Quality};
 mod tests;
 
 /// Version of the file format.
-pub const SCHEMA: u32 = 2;
+pub const SCHEMA: u32 = 3;
 /// Texts with fewer tokens get no p-value: there is nothing to tell them apart by.
 pub const SHORTEST: usize = 8;
 /// [`Calibration::min_tokens`] of a calibration that judges no text: more than any has.

@@ -15,7 +15,7 @@ fn sample(random: &mut Random, group: u64, machine: bool, family: usize) -> Samp
     let rank = surprisal.iter().map(|s| 1 + s.exp() as u32).collect();
     let tokens = TokenScores { rank, entropy: vec![2.5; length], variance: vec![4.; length], surprisal, ..TokenScores::default() };
     Sample {
-        statistics: Statistics::of(&tokens).unwrap(),
+        statistics: Statistics::of(&tokens, &tokens).unwrap(),
         tokens: length,
         machine,
         group,
@@ -330,7 +330,7 @@ fn damaged_files_are_refused_by_name() {
     let bin = |name: &'static str, to: serde_json::Value| move |v: &mut serde_json::Value| v["bins"][0][name] = to.clone();
     let top = |name: &'static str, to: serde_json::Value| move |v: &mut serde_json::Value| v[name] = to.clone();
     let cases = [
-        (damage(&top("schema", 1.into())), "schema 1, expected 2"),
+        (damage(&top("schema", 1.into())), "schema 1, expected 3"),
         (damage(&top("surprise", 2.into())), "unknown field `surprise`"),
         (damage(&top("bins", serde_json::json!([]))), "no length bins"),
         (damage(&top("min_tokens", 3.into())), "min_tokens is 3"),

@@ -2,13 +2,14 @@
 //!
 //! Inputs: `input_ids` (B,T) padded on the right, `rows` (K,M) flat positions to score, `targets` (K,M) the tokens that follow them,
 //! `pool` (B,1,T) each position's weight in its text's mean. Outputs: `scores` (K,M,4): surprisal, rank, entropy, variance, and, where
-//! there are branches, (K,M,6) with the surprisals under them; `pooled` (B,1,C): the mean of the base's final hidden states. No mask:
+//! there are branches, (K,M,7) with the surprisals under them and their ratio's excess; `pooled` (B,1,C): the mean of the base's final hidden states. No mask:
 //! causal attention never lets a position see what follows it. Logits exist for one chunk of M rows at a time.
 
 use super::{
     branches,
     config::{Activation, Gpt2Config},
     onnx::{Attr, DType, External, Graph, Op},
+    ops::columns,
 };
 use std::{collections::HashMap, ops::Range};
 
@@ -227,7 +228,7 @@ impl Writer<'_> {
             .collect();
         let gathered: Vec<&str> = gathered.iter().map(String::as_str).collect();
         let chunks = self.graph.op(Op::onnx("Concat").with("axis", Attr::Int(1)), &gathered);
-        let columns = (3 + hidden.len()).to_string();
+        let columns = columns(hidden.len()).to_string();
         let body = self.scan_body(&width, hidden.len());
         let scan = Op::onnx("Scan").with("num_scan_inputs", Attr::Int(2)).with("body", Attr::Graph(body));
         self.graph.named(scan, &[&chunks, &targets], &["scores"]);
@@ -254,7 +255,7 @@ impl Writer<'_> {
             statistics(&mut body, &logits, &targets, models)
         };
         body.named(Op::onnx("Identity"), &[&scores], &["chunk_scores"]);
-        body.output("chunk_scores", DType::F32, &["M", &(3 + models).to_string()]);
+        body.output("chunk_scores", DType::F32, &["M", &columns(models).to_string()]);
         body
     }
 }
@@ -280,7 +281,7 @@ fn product(g: &mut Graph, (x, zero): (&str, u8), [weight, scale]: [&str; 2]) -> 
     (y, quantised[1].clone())
 }
 
-/// What `RowStatistics` does, by ONNX operators alone and in single precision: logits (J M,V), targets (M) -> (M,3+J).
+/// What `RowStatistics` does, by ONNX operators alone and in single precision.
 fn statistics(g: &mut Graph, logits: &str, targets: &str, models: usize) -> String {
     let axis = g.ints(&[-1]);
     let column = g.op(Op::onnx("Unsqueeze"), &[targets, &axis]);
@@ -291,7 +292,9 @@ fn statistics(g: &mut Graph, logits: &str, targets: &str, models: usize) -> Stri
     };
     let rows: Vec<Row> = parts.iter().map(|logits| row(g, logits, &column)).collect();
     let mut columns = base_statistics(g, &rows[0]).to_vec();
-    columns.extend(rows[1..].iter().map(|r| r.surprisal.clone()));
+    if let [base, human, machine] = &rows[..] {
+        columns.extend([human.surprisal.clone(), machine.surprisal.clone(), excess(g, base, [human, machine])]);
+    }
     let columns: Vec<&str> = columns.iter().map(String::as_str).collect();
     g.op(Op::onnx("Concat").with("axis", Attr::Int(-1)), &columns)
 }
@@ -348,6 +351,17 @@ fn base_statistics(g: &mut Graph, Row { d, e, z, ln_z, at, surprisal }: &Row) ->
     let second = g.op(Op::onnx("Div"), &[&b, z]);
     let variance = g.op(Op::onnx("Sub"), &[&second, &square]);
     [surprisal.clone(), rank, entropy, variance]
+}
+
+/// What the token has of the branches' log-likelihood ratio more than the base expects.
+fn excess(g: &mut Graph, base: &Row, [human, machine]: [&Row; 2]) -> String {
+    let axis = g.ints(&[-1]);
+    let ratio = g.op(Op::onnx("Sub"), &[&machine.d, &human.d]);
+    let at = g.op(Op::onnx("Sub"), &[&machine.at, &human.at]);
+    let weighted = g.op(Op::onnx("Mul"), &[&base.e, &ratio]);
+    let sum = g.op(keep("ReduceSum"), &[&weighted, &axis]);
+    let expected = g.op(Op::onnx("Div"), &[&sum, &base.z]);
+    g.op(Op::onnx("Sub"), &[&at, &expected])
 }
 
 #[cfg(test)]

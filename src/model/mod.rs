@@ -116,6 +116,8 @@ pub struct TokenScores {
     pub human_surprisal: Vec<f32>,
     /// The same under the branch that was tuned on texts by machines.
     pub machine_surprisal: Vec<f32>,
+    /// Human less machine surprisal, less what q(. | x_<t) expects of that difference, nats; empty where the model has no branches.
+    pub ratio_excess: Vec<f32>,
 }
 
 impl TokenScores {
@@ -136,27 +138,31 @@ impl TokenScores {
             pooled: Vec::new(),
             human_surprisal: of_a_branch(),
             machine_surprisal: of_a_branch(),
+            ratio_excess: of_a_branch(),
         }
     }
 
-    /// The scores of some tokens, by their places, and what the branches say of others: of as many or fewer.
-    pub fn only(&self, places: &[usize], of_branches: &[usize]) -> Self {
-        let some = |all: &[f32], places: &[usize]| places.iter().filter_map(|&at| all.get(at).copied()).collect();
+    /// The scores of some tokens, by their places.
+    pub fn only(&self, places: &[usize]) -> Self {
+        let some = |all: &[f32]| places.iter().filter_map(|&at| all.get(at).copied()).collect();
         Self {
-            surprisal: some(&self.surprisal, places),
+            surprisal: some(&self.surprisal),
             rank: places.iter().filter_map(|&at| self.rank.get(at).copied()).collect(),
-            entropy: some(&self.entropy, places),
-            variance: some(&self.variance, places),
+            entropy: some(&self.entropy),
+            variance: some(&self.variance),
             pooled: self.pooled.clone(),
-            human_surprisal: some(&self.human_surprisal, of_branches),
-            machine_surprisal: some(&self.machine_surprisal, of_branches),
+            human_surprisal: some(&self.human_surprisal),
+            machine_surprisal: some(&self.machine_surprisal),
+            ratio_excess: some(&self.ratio_excess),
         }
     }
 
     /// Whether every number is finite.
     fn is_finite(&self) -> bool {
-        let Self { surprisal, rank: _, entropy, variance, pooled, human_surprisal, machine_surprisal } = self;
-        [surprisal, entropy, variance, pooled, human_surprisal, machine_surprisal].iter().all(|v| v.iter().all(|x| x.is_finite()))
+        let Self { surprisal, rank: _, entropy, variance, pooled, human_surprisal, machine_surprisal, ratio_excess } = self;
+        [surprisal, entropy, variance, pooled, human_surprisal, machine_surprisal, ratio_excess]
+            .iter()
+            .all(|v| v.iter().all(|x| x.is_finite()))
     }
 
     /// Whether there is no token.

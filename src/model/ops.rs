@@ -16,8 +16,9 @@ use ort::{
 /// The operators' domain in a graph.
 pub(crate) const DOMAIN: &str = "highwater";
 
-/// (logits (J M,V), targets (M) int64, scale (J M,1) or (1)) -> (M,3+J) of logits times scale, which J models after one another gave for
-/// the same M tokens: surprisal, rank, entropy, variance by the first one, then surprisal by each of the others.
+/// (logits (J M,V), targets (M) int64, scale (J M,1) or (1)) -> (M,4), or (M,7) of J = 3, of logits times scale, which J models after one
+/// another gave for the same M tokens: surprisal, rank, entropy, variance by the first one, then surprisal by each of the others and what
+/// the token has of their log-likelihood ratio more than the first one expects.
 const STATISTICS: &str = "RowStatistics";
 /// (x (..,C), the byte that stands for zero (1)) -> bytes (..,C), scale (..,1).
 const QUANTIZE: &str = "QuantizeRows";
@@ -102,28 +103,36 @@ pub(super) fn last(shape: &[i64]) -> usize {
     shape.last().map_or(1, |&d| d as usize)
 }
 
+/// Columns of the statistics head's results for one model, or for one and its two branches.
+pub(super) fn columns(models: usize) -> usize {
+    if models == 1 { 4 } else { 7 }
+}
+
 fn statistics(context: &ComputeContext) -> Result<()> {
     inputs! { context, 0 shape, logits = f32; 1 _, targets = i64; 2 _, scales = f32; }
     let (vocabulary, tokens) = (last(shape), targets.len());
     let models = logits.len() / (tokens * vocabulary).max(1);
     if targets.iter().any(|&t| t < 0 || t as usize >= vocabulary)
-        || models == 0
+        || ![1, 3].contains(&models)
         || logits.len() != models * tokens * vocabulary
         || ![1, models * tokens].contains(&scales.len())
     {
         return Err(Error::new("logits, targets and scales do not fit together"));
     }
-    let columns = 3 + models;
+    let columns = columns(models);
+    let row = |model: usize, token: usize| {
+        let i = model * tokens + token;
+        (&logits[i * vocabulary..][..vocabulary], scales[i % scales.len()])
+    };
     fill(context, 0, &[tokens as i64, columns as i64], |out: &mut [f32]| {
-        for (i, row) in logits.chunks_exact(vocabulary).enumerate() {
-            let (model, token) = (i / tokens, i % tokens);
-            let (target, scale) = (targets[token] as usize, scales[i % scales.len()]);
-            let out = &mut out[token * columns..][..columns];
-            if model == 0 {
-                let s = rowmath::row_statistics(row, target, scale);
-                out[..4].copy_from_slice(&[s.surprisal, s.rank as f32, s.entropy, s.variance]);
-            } else {
-                out[3 + model] = rowmath::row_surprisal(row, target, scale);
+        for (token, out) in out.chunks_exact_mut(columns).enumerate() {
+            let (target, base) = (targets[token] as usize, row(0, token));
+            let s = rowmath::row_statistics(base.0, target, base.1);
+            out[..4].copy_from_slice(&[s.surprisal, s.rank as f32, s.entropy, s.variance]);
+            if let [human, machine, excess] = &mut out[4..] {
+                let by = [row(1, token), row(2, token)];
+                [*human, *machine] = by.map(|(row, scale)| rowmath::row_surprisal(row, target, scale));
+                *excess = rowmath::row_excess(base, by, target);
             }
         }
     })

@@ -41,8 +41,8 @@ pub(crate) struct Gpt2 {
     sessions: Vec<Session>,
     end_of_text: u32,
     batch_tokens: usize,
-    /// Numbers that the graph gives for each token.
-    columns: usize,
+    /// The base alone, or the base and its two branches.
+    models: usize,
 }
 
 /// What a device and a precision come to.
@@ -261,7 +261,7 @@ fn groups(mut windows: Vec<Window>, budget: usize) -> Vec<Vec<Window>> {
 /// What the model says of one window.
 struct Scored {
     window: Window,
-    /// Of each kept position: surprisal, rank, entropy, variance, and surprisal by the branches, where there are any.
+    /// Of each kept position: surprisal, rank, entropy, variance, and of the branches, where there are any, surprisal and the ratio's excess.
     tokens: Vec<f32>,
     /// Mean hidden state of the kept positions.
     pooled: Vec<f32>,
@@ -278,9 +278,10 @@ impl Scored {
                 text.rank[at] = *rank as u32;
                 text.entropy[at] = *entropy;
                 text.variance[at] = *variance;
-                if let [human, machine] = branches {
+                if let [human, machine, excess] = branches {
                     text.human_surprisal[at] = *human;
                     text.machine_surprisal[at] = *machine;
+                    text.ratio_excess[at] = *excess;
                 }
             }
         }
@@ -296,19 +297,19 @@ impl Gpt2 {
     fn new(checkpoint: Checkpoint, sessions: Vec<Session>, info: ModelInfo, options: &LoadOptions) -> Self {
         let usual = if info.device == "cpu" { CPU_BATCH } else { CUDA_BATCH };
         let batch_tokens = if options.batch_tokens > 0 { options.batch_tokens } else { usual };
-        let columns = if info.branches.is_some() { 6 } else { 4 };
-        Self { info, tokenizer: checkpoint.tokenizer, sessions, end_of_text: checkpoint.config.end_of_text, batch_tokens, columns }
+        let models = if info.branches.is_some() { 3 } else { 1 };
+        Self { info, tokenizer: checkpoint.tokenizer, sessions, end_of_text: checkpoint.config.end_of_text, batch_tokens, models }
     }
 
     /// Runs all groups, on as many sessions as there are.
     fn run(&mut self, texts: &[&[u32]], groups: &[Vec<Window>]) -> Result<Vec<Scored>, ModelError> {
         let next = AtomicUsize::new(0);
         let failed: Mutex<Option<ModelError>> = Mutex::new(None);
-        let (end_of_text, columns) = (self.end_of_text, self.columns);
+        let (end_of_text, models) = (self.end_of_text, self.models);
         let work = |session: &mut Session| {
             let mut out = Vec::new();
             while let Some(group) = groups.get(next.fetch_add(1, Ordering::Relaxed)) {
-                match run_group(session, texts, group, (end_of_text, columns)) {
+                match run_group(session, texts, group, (end_of_text, models)) {
                     Ok(scored) => out.extend(scored),
                     Err(e) => {
                         next.store(groups.len(), Ordering::Relaxed);
@@ -386,7 +387,7 @@ fn run_group(
     session: &mut Session,
     texts: &[&[u32]],
     group: &[Window],
-    (end_of_text, columns): (u32, usize),
+    (end_of_text, models): (u32, usize),
 ) -> Result<Vec<Scored>, ModelError> {
     let fault = |e: ort::Error| ModelError::Run(e.to_string());
     let width = group.first().map_or(0, |w| w.len);
@@ -408,7 +409,7 @@ fn run_group(
         }
     }
     let scored = rows.len();
-    let chunks = scored.div_ceil(HEAD_ROWS / (columns - 3));
+    let chunks = scored.div_ceil(HEAD_ROWS / models);
     let per_chunk = scored.div_ceil(chunks);
     rows.resize(chunks * per_chunk, 0);
     targets.resize(chunks * per_chunk, 0);
@@ -421,7 +422,7 @@ fn run_group(
     let outputs = session.run(inputs).map_err(fault)?;
     let (_, scores) = outputs["scores"].try_extract_tensor::<f32>().map_err(fault)?;
     let (_, pooled) = outputs["pooled"].try_extract_tensor::<f32>().map_err(fault)?;
-    let mut scores = scores.iter().copied();
+    let (mut scores, columns) = (scores.iter().copied(), ops::columns(models));
     let pooled = pooled.chunks_exact((pooled.len() / group.len()).max(1));
     let one = |(&window, pooled): (&Window, &[f32])| {
         let tokens = scores.by_ref().take((window.len - window.from) * columns).collect();

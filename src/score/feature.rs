@@ -20,50 +20,38 @@ pub enum Feature {
     MeanEntropy,
     /// Discrepancy over the square root of the token count: it grows with that by itself. 0 where undefined.
     Curvature,
-    /// Standard deviation of surprisal, nats.
-    SurprisalStd,
-    /// 10th percentile of surprisal, nats.
-    SurprisalP10,
-    /// 90th percentile of surprisal, nats.
-    SurprisalP90,
     /// Lag-1 autocorrelation of surprisal; 0 where undefined.
     Autocorrelation,
-    /// Share of tokens of rank 1 to 10.
-    Top10,
-    /// Share of tokens of rank 11 to 100.
-    Top100,
-    /// Share of tokens of rank above 1000.
-    Rest,
-    /// Log-likelihood ratio of the model's two branches, nats per token. The fit takes it only where nearly every text has it.
-    LogLikelihoodRatio,
-    /// Its standard deviation over the text's tokens, nats. As above.
-    LogLikelihoodRatioStd,
+    /// Mean absolute difference of neighbouring tokens' surprisal, nats; 0 where undefined.
+    SurprisalStep,
+    /// Mean of what surprisal lies above its expectation by more than two standard deviations, nats.
+    SurprisalExcess,
+    /// Share of tokens at which the prediction's entropy is above 5 nats.
+    HighEntropy,
+    /// Log-likelihood ratio of the model's two branches less what the model expects of it, nats per token. The fit takes it only where nearly
+    /// every text has it.
+    LogLikelihoodRatioExcess,
 }
 
 impl Feature {
     /// Every feature, in the order of the fit.
-    pub const ALL: [Self; 14] = [
+    pub const ALL: [Self; 10] = [
         Self::MeanSurprisal,
         Self::MeanLogRank,
         Self::LogLrr,
         Self::MeanEntropy,
         Self::Curvature,
-        Self::SurprisalStd,
-        Self::SurprisalP10,
-        Self::SurprisalP90,
         Self::Autocorrelation,
-        Self::Top10,
-        Self::Top100,
-        Self::Rest,
-        Self::LogLikelihoodRatio,
-        Self::LogLikelihoodRatioStd,
+        Self::SurprisalStep,
+        Self::SurprisalExcess,
+        Self::HighEntropy,
+        Self::LogLikelihoodRatioExcess,
     ];
 
     /// Whether these statistics have it: a model without branches has no ratio of theirs.
     pub fn is_known(self, s: &Statistics) -> bool {
         match self {
-            Self::LogLikelihoodRatio => s.log_likelihood_ratio.is_some(),
-            Self::LogLikelihoodRatioStd => s.log_likelihood_ratio_std.is_some(),
+            Self::LogLikelihoodRatioExcess => s.log_likelihood_ratio_excess.is_some(),
             _ => true,
         }
     }
@@ -76,15 +64,11 @@ impl Feature {
             Self::LogLrr => ((s.mean_surprisal_nats.max(0.) + SOFT) / (s.mean_log_rank.max(0.) + SOFT)).ln(),
             Self::MeanEntropy => s.mean_entropy_nats,
             Self::Curvature => s.discrepancy.unwrap_or(0.) / (tokens.max(1) as f64).sqrt(),
-            Self::SurprisalStd => s.surprisal_std,
-            Self::SurprisalP10 => s.surprisal_p10,
-            Self::SurprisalP90 => s.surprisal_p90,
             Self::Autocorrelation => s.surprisal_autocorrelation.unwrap_or(0.),
-            Self::Top10 => s.rank_fractions.top_10,
-            Self::Top100 => s.rank_fractions.top_100,
-            Self::Rest => s.rank_fractions.rest,
-            Self::LogLikelihoodRatio => s.log_likelihood_ratio.unwrap_or(0.),
-            Self::LogLikelihoodRatioStd => s.log_likelihood_ratio_std.unwrap_or(0.),
+            Self::SurprisalStep => s.surprisal_step.unwrap_or(0.),
+            Self::SurprisalExcess => s.surprisal_excess,
+            Self::HighEntropy => s.high_entropy_fraction,
+            Self::LogLikelihoodRatioExcess => s.log_likelihood_ratio_excess.unwrap_or(0.),
         }
     }
 }

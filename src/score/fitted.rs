@@ -231,8 +231,8 @@ mod tests {
             let rank = surprisal.iter().map(|s| 1 + s.exp() as u32).collect();
             let tokens = TokenScores { rank, entropy: vec![2.5; 40], variance: vec![4.; 40], surprisal, ..TokenScores::default() };
             let ratio = (i % odd != odd - 1).then(|| if machine { 0.3 } else { -0.3 } + 0.2 * random.normal());
-            let plain = Statistics::of(&tokens).unwrap();
-            (Statistics { log_likelihood_ratio: ratio, log_likelihood_ratio_std: ratio.map(f64::abs), ..plain }, machine)
+            let plain = Statistics::of(&tokens, &tokens).unwrap();
+            (Statistics { log_likelihood_ratio_excess: ratio, ..plain }, machine)
         };
         (0..3000).map(one).collect()
     }
@@ -247,13 +247,12 @@ mod tests {
         let (few, more) = (by_ratio(1500), by_ratio(500));
         let score = fit(&few);
         assert_eq!(score.terms.len(), Feature::ALL.len());
-        let whole: Vec<_> = few.iter().filter(|(s, _)| s.log_likelihood_ratio.is_some()).copied().collect();
+        let whole: Vec<_> = few.iter().filter(|(s, _)| s.log_likelihood_ratio_excess.is_some()).copied().collect();
         assert_eq!((few.len() - whole.len(), &score), (2, &fit(&whole)), "fitted on the others");
-        let ratios = [Feature::LogLikelihoodRatio, Feature::LogLikelihoodRatioStd];
-        let terms = score.terms.iter().filter(|t| !ratios.contains(&t.feature)).cloned().collect();
+        let terms = score.terms.iter().filter(|t| t.feature != Feature::LogLikelihoodRatioExcess).cloned().collect();
         let without = FittedScore { terms, ..score.clone() };
         let odd = &few[1499].0;
         assert_eq!(score.score(odd, 40), without.score(odd, 40));
-        assert_eq!(fit(&more).terms.len(), Feature::ALL.len() - 2, "six of 3000 are more than a few");
+        assert_eq!(fit(&more).terms.len(), Feature::ALL.len() - 1, "six of 3000 are more than a few");
     }
 }

@@ -26,11 +26,13 @@ pub enum ScoreName {
     Evenness,
     /// Mean surprisal under the model's human branch less that under its machine branch, nats; only of a model with branches.
     LogLikelihoodRatio,
+    /// That difference less what the model expects of it, nats; only of a model with branches.
+    LogLikelihoodRatioExcess,
 }
 
 impl ScoreName {
     /// Every plain score.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 9] = [
         Self::Likelihood,
         Self::LogRank,
         Self::Lrr,
@@ -39,6 +41,7 @@ impl ScoreName {
         Self::Discrepancy,
         Self::Evenness,
         Self::LogLikelihoodRatio,
+        Self::LogLikelihoodRatioExcess,
     ];
 
     /// The score of these statistics; `None` where the statistic is undefined for them.
@@ -52,6 +55,7 @@ impl ScoreName {
             Self::Discrepancy => s.discrepancy,
             Self::Evenness => Some(-s.surprisal_std),
             Self::LogLikelihoodRatio => s.log_likelihood_ratio,
+            Self::LogLikelihoodRatioExcess => s.log_likelihood_ratio_excess,
         }
     }
 }

@@ -34,6 +34,15 @@ pub struct Statistics {
     pub log_likelihood_ratio: Option<f64>,
     /// Standard deviation of that difference over the same tokens, nats.
     pub log_likelihood_ratio_std: Option<f64>,
+    /// Mean of that difference less what the model itself expects of it before it sees the token, over the same tokens, nats.
+    pub log_likelihood_ratio_excess: Option<f64>,
+    /// Mean absolute difference of neighbouring tokens' surprisal, over the tokens that hold no line break, nats; null where there is but one.
+    pub surprisal_step: Option<f64>,
+    /// Mean of what surprisal lies above its expectation by more than two of its standard deviations, as the model predicts both, over the
+    /// tokens that hold no line break, nats.
+    pub surprisal_excess: f64,
+    /// Share of the tokens that hold no line break at which the entropy of the prediction is above 5 nats: the model has hardly an idea of them.
+    pub high_entropy_fraction: f64,
     /// Shares of tokens by rank bucket (GLTR).
     pub rank_fractions: RankFractions,
 }
@@ -52,16 +61,16 @@ pub struct RankFractions {
 }
 
 impl Statistics {
-    /// Statistics of these tokens; `None` where there are none, or where a number is not finite (a model that overflowed): a guess
-    /// put in its place would pass as evidence.
-    pub fn of(tokens: &TokenScores) -> Option<Self> {
+    /// Statistics of a text's tokens and of those that hold no line break, which may be the same; `None` where there are none of either, or
+    /// where a number is not finite (a model that overflowed): a guess put in its place would pass as evidence.
+    pub fn of(tokens: &TokenScores, in_line: &TokenScores) -> Option<Self> {
         let surprisal = wide(&tokens.surprisal)?;
         let entropy = wide(&tokens.entropy)?;
         let variance: f64 = wide(&tokens.variance)?.iter().sum();
         let mean_surprisal_nats = mean(&surprisal)?;
         let log_ranks: f64 = tokens.rank.iter().map(|&r| f64::from(r.max(1)).ln()).sum();
         let sum: f64 = surprisal.iter().sum();
-        let ratios = ratios(tokens)?;
+        let ratios = ratios(in_line)?;
         let mut sorted = surprisal.clone();
         sorted.sort_unstable_by(f64::total_cmp);
         Some(Self {
@@ -77,6 +86,10 @@ impl Statistics {
             surprisal_autocorrelation: autocorrelation(&surprisal),
             log_likelihood_ratio: mean(&ratios),
             log_likelihood_ratio_std: standard_deviation(&ratios),
+            log_likelihood_ratio_excess: mean(&wide(&in_line.ratio_excess)?),
+            surprisal_step: mean(&steps(&wide(&in_line.surprisal)?)),
+            surprisal_excess: mean(&excesses(in_line)?)?,
+            high_entropy_fraction: mean(&high(&in_line.entropy))?,
             rank_fractions: RankFractions::of(&tokens.rank)?,
         })
     }
@@ -95,6 +108,27 @@ impl RankFractions {
             rest: share(ranks.len() - thousand),
         })
     }
+}
+
+/// An entropy above this is high, nats.
+const HIGH_ENTROPY: f32 = 5.;
+
+/// 1 where an entropy is high, else 0.
+fn high(entropy: &[f32]) -> Vec<f64> {
+    entropy.iter().map(|&h| f64::from(u8::from(h > HIGH_ENTROPY))).collect()
+}
+
+/// How far each number is from the next one.
+fn steps(values: &[f64]) -> Vec<f64> {
+    values.windows(2).map(|pair| (pair[1] - pair[0]).abs()).collect()
+}
+
+/// What each token's surprisal has above the prediction's entropy and two standard deviations, 0 where it is below; `None` where a number is
+/// not finite.
+fn excesses(tokens: &TokenScores) -> Option<Vec<f64>> {
+    let (surprisal, entropy, variance) = (wide(&tokens.surprisal)?, wide(&tokens.entropy)?, wide(&tokens.variance)?);
+    let above = |((s, h), v): ((f64, f64), f64)| (s - h - 2. * v.max(0.).sqrt()).max(0.);
+    Some(surprisal.into_iter().zip(entropy).zip(variance).map(above).collect())
 }
 
 /// Surprisal under the human branch less that under the machine branch, token by token; nothing where there are no branches, `None` where

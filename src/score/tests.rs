@@ -9,13 +9,18 @@ fn tokens(surprisal: &[f32], rank: &[u32], entropy: &[f32], variance: &[f32]) ->
     TokenScores { surprisal, rank, entropy, variance, ..TokenScores::default() }
 }
 
+/// Statistics of a text that is one line.
+fn of(tokens: TokenScores) -> Option<Statistics> {
+    Statistics::of(&tokens, &tokens)
+}
+
 fn near(found: f64, expected: f64) {
     assert!((found - expected).abs() < 1e-6, "expected {expected}, found {found}");
 }
 
 #[test]
 fn statistics_of_four_tokens_by_hand() {
-    let s = Statistics::of(&tokens(&[1., 2., 3., 6.], &[1, 10, 11, 2000], &[2.; 4], &[1., 1., 1., 6.])).unwrap();
+    let s = of(tokens(&[1., 2., 3., 6.], &[1, 10, 11, 2000], &[2.; 4], &[1., 1., 1., 6.])).unwrap();
     let log_ranks = 10f64.ln() + 11f64.ln() + 2000f64.ln();
     near(s.mean_surprisal_nats, 3.);
     near(s.perplexity, 3f64.exp());
@@ -31,30 +36,71 @@ fn statistics_of_four_tokens_by_hand() {
 }
 
 #[test]
+fn what_line_breaks_tell_of_their_own_is_taken_between_them() {
+    let all = tokens(&[50.; 9], &[1; 9], &[50.; 9], &[1.; 9]);
+    let in_line = TokenScores {
+        ratio_excess: vec![0.5, -0.25, 2., 0.75],
+        ..tokens(&[1., 4., 3., 13.], &[1; 4], &[0.5, 1., 6., 5.], &[1., 1., 4., 9.])
+    };
+    let s = Statistics::of(&all, &in_line).unwrap();
+    near(s.surprisal_step.unwrap(), (3. + 1. + 10.) / 3.);
+    near(s.surprisal_excess, (1. + 2.) / 4.); // 4 - 1 - 2 sqrt 1, and 13 - 5 - 2 sqrt 9
+    near(s.log_likelihood_ratio_excess.unwrap(), 3. / 4.);
+    near(s.high_entropy_fraction, 0.25);
+    near(s.mean_surprisal_nats, 50.);
+    assert_eq!(Statistics::of(&all, &TokenScores::default()), None);
+    assert_eq!(of(tokens(&[1.], &[1], &[1.], &[1.])).unwrap().surprisal_step, None);
+}
+
+#[test]
+fn features_are_these_statistics() {
+    let t = TokenScores { ratio_excess: vec![0.25; 4], ..tokens(&[1., 2., 3., 9.], &[1, 10, 11, 2000], &[2., 1., 2., 6.], &[1.; 4]) };
+    let s = of(t).unwrap();
+    let found = Feature::ALL.map(|feature| (feature, feature.of(&s, 4)));
+    let log_rank = (10f64.ln() + 11f64.ln() + 2000f64.ln()) / 4.;
+    let expected = [
+        (Feature::MeanSurprisal, 3.75),
+        (Feature::MeanLogRank, log_rank),
+        (Feature::LogLrr, (3.8 / (log_rank + 0.05)).ln()),
+        (Feature::MeanEntropy, 2.75),
+        (Feature::Curvature, (11. - 15.) / 2. / 2.),
+        (Feature::Autocorrelation, s.surprisal_autocorrelation.unwrap()),
+        (Feature::SurprisalStep, 8. / 3.),
+        (Feature::SurprisalExcess, 1. / 4.),
+        (Feature::HighEntropy, 0.25),
+        (Feature::LogLikelihoodRatioExcess, 0.25),
+    ];
+    for ((feature, found), (name, expected)) in found.into_iter().zip(expected) {
+        assert!(feature == name && (found - expected).abs() < 1e-6, "{feature:?}: expected {name:?}, {expected}, found {found}");
+    }
+}
+
+#[test]
 fn rank_buckets_have_glt_rs_edges() {
-    let s = Statistics::of(&tokens(&[1.; 6], &[10, 11, 100, 101, 1000, 1001], &[1.; 6], &[1.; 6])).unwrap();
+    let s = of(tokens(&[1.; 6], &[10, 11, 100, 101, 1000, 1001], &[1.; 6], &[1.; 6])).unwrap();
     let sixth = 1. / 6.;
     assert_eq!(s.rank_fractions, RankFractions { top_10: sixth, top_100: 2. / 6., top_1000: 2. / 6., rest: sixth });
 }
 
 #[test]
 fn undefined_statistics_are_null() {
-    let s = Statistics::of(&tokens(&[0.; 3], &[1; 3], &[0.; 3], &[0.; 3])).unwrap();
+    let s = of(tokens(&[0.; 3], &[1; 3], &[0.; 3], &[0.; 3])).unwrap();
     assert_eq!((s.lrr, s.discrepancy, s.surprisal_autocorrelation), (None, None, None));
     assert!(ScoreName::ALL.iter().all(|name| name.of(&s).is_none_or(f64::is_finite)));
     assert_eq!(ScoreModel::Plain(ScoreName::Discrepancy).score(&s, 3), 0.);
-    assert_eq!(Statistics::of(&TokenScores::default()), None);
+    assert_eq!(of(TokenScores::default()), None);
 }
 
 #[test]
 fn a_model_that_overflowed_gives_no_statistics() {
     for bad in [f32::NAN, f32::INFINITY, f32::NEG_INFINITY] {
-        assert_eq!(Statistics::of(&tokens(&[1., bad], &[1, 2], &[1.; 2], &[1.; 2])), None);
-        assert_eq!(Statistics::of(&tokens(&[1.; 2], &[1, 2], &[1., bad], &[1.; 2])), None);
-        assert_eq!(Statistics::of(&tokens(&[1.; 2], &[1, 2], &[1.; 2], &[bad, 1.])), None);
+        assert_eq!(of(tokens(&[1., bad], &[1, 2], &[1.; 2], &[1.; 2])), None);
+        assert_eq!(of(tokens(&[1.; 2], &[1, 2], &[1., bad], &[1.; 2])), None);
+        assert_eq!(of(tokens(&[1.; 2], &[1, 2], &[1.; 2], &[bad, 1.])), None);
         let branches =
             TokenScores { human_surprisal: vec![1., bad], machine_surprisal: vec![1.; 2], ..tokens(&[1.; 2], &[1, 2], &[1.; 2], &[1.; 2]) };
-        assert_eq!(Statistics::of(&branches), None);
+        assert_eq!(of(branches), None);
+        assert_eq!(of(TokenScores { ratio_excess: vec![1., bad], ..tokens(&[1.; 2], &[1, 2], &[1.; 2], &[1.; 2]) }), None);
     }
 }
 
@@ -62,7 +108,8 @@ fn a_model_that_overflowed_gives_no_statistics() {
 fn plain_scores_rise_when_text_gets_more_predictable() {
     let branched = |t: TokenScores, by_human: [f32; 3], by_machine: [f32; 3]| {
         let (human_surprisal, machine_surprisal) = (by_human.to_vec(), by_machine.to_vec());
-        Statistics::of(&TokenScores { human_surprisal, machine_surprisal, ..t }).unwrap()
+        let ratio_excess = by_human.iter().zip(by_machine).map(|(human, machine)| human - machine - 0.5).collect();
+        of(TokenScores { human_surprisal, machine_surprisal, ratio_excess, ..t }).unwrap()
     };
     let human = branched(tokens(&[1., 9., 5.], &[1, 5000, 90], &[4.; 3], &[4.; 3]), [1., 7., 5.], [1., 9., 6.]);
     let machine = branched(tokens(&[1., 1.5, 0.5], &[1, 2, 1], &[3.; 3], &[4.; 3]), [1.5, 2.5, 0.5], [1., 1., 0.5]);
@@ -78,7 +125,7 @@ fn text(random: &mut Random, length: usize, mean: f64, spread: f64) -> Statistic
     let surprisal: Vec<f32> = (0..length).map(|_| (mean + spread * random.normal()).abs() as f32).collect();
     let rank = surprisal.iter().map(|s| 1 + s.exp() as u32).collect();
     let entropy = surprisal.iter().map(|s| 2. + s / 4.).collect();
-    Statistics::of(&TokenScores { variance: vec![4.; length], rank, entropy, surprisal, ..TokenScores::default() }).unwrap()
+    of(TokenScores { variance: vec![4.; length], rank, entropy, surprisal, ..TokenScores::default() }).unwrap()
 }
 
 /// Human in the middle, machine on both sides of it: one statistic with one direction cannot tell them apart.
@@ -200,11 +247,7 @@ fn by_ratio(seed: u64, count: usize) -> Vec<(Statistics, usize, bool)> {
     let one = |i: usize| {
         let machine = i % 2 == 1;
         let ratio = if machine { 0.3 } else { -0.3 } + 0.2 * random.normal();
-        (
-            Statistics { log_likelihood_ratio: Some(ratio), log_likelihood_ratio_std: Some(1.), ..text(&mut random, 60, 3., 1.5) },
-            60,
-            machine,
-        )
+        (Statistics { log_likelihood_ratio_excess: Some(ratio), ..text(&mut random, 60, 3., 1.5) }, 60, machine)
     };
     (0..count).map(one).collect()
 }
@@ -215,11 +258,10 @@ fn the_branches_ratio_is_fitted_where_every_text_has_it_and_only_there() {
     let score = fit(&texts);
     assert_eq!(score.terms.len(), Feature::ALL.len());
     assert!(area(&by_ratio(5, 400), |s, t| score.score(s, t)) > 0.95);
-    texts[17].0.log_likelihood_ratio = None;
-    texts[17].0.log_likelihood_ratio_std = None;
+    texts[17].0.log_likelihood_ratio_excess = None;
     let score = fit(&texts);
-    assert!(score.terms.iter().all(|t| ![Feature::LogLikelihoodRatio, Feature::LogLikelihoodRatioStd].contains(&t.feature)));
-    assert_eq!(score.terms.len(), Feature::ALL.len() - 2);
+    assert!(score.terms.iter().all(|t| t.feature != Feature::LogLikelihoodRatioExcess));
+    assert_eq!(score.terms.len(), Feature::ALL.len() - 1);
 }
 
 #[test]
@@ -242,11 +284,11 @@ proptest! {
             variance: rows.iter().map(|r| r.3).collect(),
             ..TokenScores::default()
         };
-        let s = Statistics::of(&t).unwrap();
+        let s = Statistics::of(&t, &t).unwrap();
         let json = serde_json::to_value(s).unwrap();
         for (name, value) in json.as_object().unwrap() {
-            let may_be_null = ["lrr", "discrepancy", "surprisal_autocorrelation", "log_likelihood_ratio", "log_likelihood_ratio_std"].contains(&name.as_str());
-            prop_assert!(!value.is_null() || may_be_null, "{name} is null: not finite");
+            let may_be_null = ["lrr", "discrepancy", "surprisal_autocorrelation", "surprisal_step"].contains(&name.as_str());
+            prop_assert!(!value.is_null() || may_be_null || name.starts_with("log_likelihood_ratio"), "{name} is null: not finite");
         }
         let f = s.rank_fractions;
         prop_assert!((f.top_10 + f.top_100 + f.top_1000 + f.rest - 1.).abs() < 1e-9);

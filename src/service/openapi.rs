@@ -257,6 +257,14 @@ struct Statistics {
     /// Of a model with branches: surprisal under the human branch less that under the machine branch, nats per token.
     log_likelihood_ratio: Option<f64>,
     log_likelihood_ratio_std: Option<f64>,
+    /// The ratio less what the model expects of it.
+    log_likelihood_ratio_excess: Option<f64>,
+    /// Mean absolute difference of neighbouring tokens' surprisal.
+    surprisal_step: Option<f64>,
+    /// Mean of what surprisal lies above its expectation by more than two standard deviations.
+    surprisal_excess: f64,
+    /// Share of tokens at which the prediction's entropy is above 5 nats.
+    high_entropy_fraction: f64,
     rank_fractions: RankFractions,
 }
 

@@ -13,7 +13,7 @@ fn judge_with(document: &Document, calibration: &Calibration, unsupported_langua
     let ids = fake.tokenize(&document.text).unwrap().ids;
     let tokens = fake.score(&[&ids]).unwrap().remove(0);
     let (normalization, empty) = (Normalization::default(), document.text.is_empty());
-    let evidence = Evidence { document, normalization, tokens: &tokens, empty, unsupported_language, not_prose: false };
+    let evidence = Evidence { document, normalization, tokens: &tokens, in_line: &tokens, empty, unsupported_language, not_prose: false };
     Policy::default().judge(&evidence, calibration, "fake@0000000000000000")
 }
 
@@ -58,8 +58,15 @@ fn abstentions_keep_only_what_may_be_believed() {
 
     let nothing = TokenScores::default();
     let (document, normalization) = (Document::new("😭"), Normalization::default());
-    let evidence =
-        Evidence { document: &document, normalization, tokens: &nothing, empty: false, unsupported_language: false, not_prose: false };
+    let evidence = Evidence {
+        document: &document,
+        normalization,
+        tokens: &nothing,
+        in_line: &nothing,
+        empty: false,
+        unsupported_language: false,
+        not_prose: false,
+    };
     let uncounted = Policy::default().judge(&evidence, &Calibration::for_fake(), "m");
     assert_eq!((uncounted.abstain_reason, uncounted.p_value, uncounted.tokens), (Some(AbstainReason::TooShort), None, 0));
 
@@ -73,8 +80,15 @@ fn abstentions_keep_only_what_may_be_believed() {
     let document = Document::new(MACHINE);
     for (not_prose, reason) in [(false, AbstainReason::Memorised), (true, AbstainReason::NotProse)] {
         let normalization = Normalization::default();
-        let evidence =
-            Evidence { document: &document, normalization, tokens: &by_heart, empty: false, unsupported_language: false, not_prose };
+        let evidence = Evidence {
+            document: &document,
+            normalization,
+            tokens: &by_heart,
+            in_line: &by_heart,
+            empty: false,
+            unsupported_language: false,
+            not_prose,
+        };
         let found = Policy::default().judge(&evidence, &Calibration::for_fake(), "m");
         assert_eq!((found.abstain_reason, found.p_value, found.flagged), (Some(reason), None, false));
         assert!(found.score.is_some());
@@ -99,6 +113,7 @@ fn a_number_that_is_not_finite_is_no_verdict() {
         document: &document,
         normalization: Normalization::default(),
         tokens: &tokens,
+        in_line: &tokens,
         empty: false,
         unsupported_language: false,
         not_prose: false,
@@ -160,10 +175,9 @@ fn the_json_has_the_documented_names() {
     let missing: Vec<_> = documented.iter().filter(|n| !found_names.contains(n)).collect();
     let added: Vec<_> = found_names.iter().filter(|n| !documented.contains(n)).collect();
     assert!(missing.is_empty(), "missing: {missing:?}");
-    let allowed = ["surprisal_p10", "surprisal_p90", "surprisal_autocorrelation", "log_likelihood_ratio", "log_likelihood_ratio_std"];
-    let allowed = allowed.map(|n| format!("statistics.{n}"));
+    let allowed = ["surprisal_", "log_likelihood_ratio", "high_entropy_fraction"].map(|n| format!("statistics.{n}"));
     assert!(
-        added.iter().all(|n| allowed.contains(n) || n.starts_with("normalization.") || n.starts_with("kind_p_values")),
+        added.iter().all(|n| allowed.iter().any(|a| n.starts_with(a)) || n.starts_with("normalization.") || n.starts_with("kind_p_values")),
         "added: {added:?}"
     );
     assert_eq!((&found["verdict"], &found["stream"], &found["id"]), (&json!("machine"), &json!("forum-7"), &json!("a1")));

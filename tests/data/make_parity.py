@@ -3,7 +3,8 @@
 Usage: python tests/data/make_parity.py [FOLDER]     (default: tests/data/parity; see README.md beside this file)
 Statistics are float64 from float32 logits. Every `expected.json` holds
   {"transformers", "torch", "context", "eot", "tie", "cases": [{"name", "text", "ids", "surprisal", "rank", "entropy", "variance", "pooled", "near_ties"}]};
-with "human_surprisal" and "machine_surprisal" where there is a branches.safetensors: each by a model whose upper layers are that branch's.
+with "human_surprisal" and "machine_surprisal" where there is a branches.safetensors: each by a model whose upper layers are that branch's,
+and "ratio_excess", their difference less what the checkpoint itself expects of it.
 `pooled` is the mean of the final hidden states that the tokens were predicted from (empty without tokens); `near_ties` lists [place, lowest, highest] where another logit lies within `tie` of the token's own, so that its rank may differ.
 Texts longer than the context follow the window rule that benches/peers/gpt2_reference.py states.
 Must not read the network; equal on every run with the versions that README.md names.
@@ -137,6 +138,19 @@ def write_branches(folder, first, seed):
     return models
 
 
+def ratio_excess(models, ids, eot):
+    """Of each token, ln q_machine / q_human less the mean of that over the base's prediction; `models` are base, human and machine branch."""
+    seq, out = torch.tensor([eot, *ids]), []
+    with torch.inference_mode():
+        for start, end, first in windows(len(ids), models[0].config.n_positions):
+            logits = [model(seq[None, start:end]).logits[0, first - start :].double() for model in models]
+            base, human, machine = (torch.log_softmax(rows, dim=-1) for rows in logits)
+            ratio = machine - human
+            token = ratio.gather(1, seq[first + 1 : end + 1][:, None])[:, 0]
+            out.append(token - (base.exp() * ratio).sum(-1))
+    return torch.cat(out).tolist() if out else []
+
+
 def rounded(values):
     return [float(f"{v:.7g}") for v in values]
 
@@ -178,6 +192,8 @@ def make(folder, tokenizer, seed, full=False, vocab_files=False, extra=0, first_
         cases.append(case(name, text, ids, exact_statistics(model, ids, eot), pooled(model, ids, eot)))
         for branch, tuned in branches.items():
             cases[-1][f"{branch}_surprisal"] = rounded(exact_statistics(tuned, ids, eot)["surprisal"])
+        if branches:
+            cases[-1]["ratio_excess"] = rounded(ratio_excess([model, branches["human"], branches["machine"]], ids, eot))
     head = {"transformers": transformers.__version__, "torch": torch.__version__.split("+")[0], "context": spec.context, "eot": eot, "tie": TIE}
     with open(os.path.join(folder, "expected.json"), "w", encoding="utf-8") as f:
         lines = ",\n".join(json.dumps(c, ensure_ascii=True, separators=(",", ":")) for c in cases)

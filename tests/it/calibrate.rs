@@ -305,7 +305,7 @@ fn each_text_is_scored_by_the_branches_of_its_fold() {
     let (usual, without) = run(&model, &[]);
     assert_eq!(usual.code, Some(0), "{}", usual.err);
     let features = without.as_ref().unwrap()[1].to_string();
-    assert!(features.contains("log_likelihood_ratio_std"), "{features}");
+    assert!(features.contains("log_likelihood_ratio_excess"), "{features}");
 
     let folds = at("folds");
     let list = |families: Value| json!({"format": "highwater-folds-1", "folds": 1, "families": families}).to_string();

@@ -30,6 +30,8 @@ struct Case {
     human_surprisal: Vec<f64>,
     #[serde(default)]
     machine_surprisal: Vec<f64>,
+    #[serde(default)]
+    ratio_excess: Vec<f64>,
     /// (place, lowest, highest) where another logit lies so near that the rank may differ.
     near_ties: Vec<(usize, u32, u32)>,
 }
@@ -79,7 +81,9 @@ fn fp32_matches_transformers_on_every_kind_of_checkpoint() {
             assert!(s < FP32 && h < FP32 && v < 10. * FP32, "{place}: surprisal {s:e}, entropy {h:e}, variance {v:e}");
             assert!(p < FP32, "{place}: pooled {p:e}");
             let (h, m) = (worst(&got.human_surprisal, &case.human_surprisal), worst(&got.machine_surprisal, &case.machine_surprisal));
+            let e = worst(&got.ratio_excess, &case.ratio_excess);
             assert!(h < FP32 && m < FP32, "{place}: surprisal by the human branch {h:e}, by the machine branch {m:e}");
+            assert!(e < FP32, "{place}: excess of the branches' ratio {e:e}");
             for (i, (&got, &expected)) in got.rank.iter().zip(&case.rank).enumerate() {
                 let tie = case.near_ties.iter().any(|&(at, low, high)| at == i && (low..=high).contains(&got));
                 assert!(got == expected || tie, "{place}: rank of token {i} is {got}, expected {expected}");
@@ -99,6 +103,7 @@ fn int8_stays_near_fp32() {
                 (&got.surprisal, &case.surprisal),
                 (&got.human_surprisal, &case.human_surprisal),
                 (&got.machine_surprisal, &case.machine_surprisal),
+                (&got.ratio_excess, &case.ratio_excess),
             ] {
                 let difference = (got.iter().map(|&s| f64::from(s)).sum::<f64>() - expected.iter().sum::<f64>()) / n;
                 assert!(difference.abs() < INT8_MEAN, "{} / {}: mean surprisal off by {difference}", path.display(), case.name);
@@ -118,8 +123,11 @@ fn a_batch_of_n_equals_n_singles() {
             let alone = score(&mut *scorer, &[ids]).remove(0);
             assert_eq!(&alone.rank, &batch.rank);
             let of_a_branch = if name == "branches" { ids.len() } else { 0 };
-            assert_eq!((batch.human_surprisal.len(), batch.machine_surprisal.len()), (of_a_branch, of_a_branch));
-            let all = |s: &TokenScores| [&s.surprisal, &s.variance, &s.human_surprisal, &s.machine_surprisal].map(Vec::as_slice).concat();
+            let by_branches = |s: &TokenScores| [s.human_surprisal.len(), s.machine_surprisal.len(), s.ratio_excess.len()];
+            assert_eq!(by_branches(batch), [of_a_branch; 3]);
+            let all = |s: &TokenScores| {
+                [&s.surprisal, &s.variance, &s.human_surprisal, &s.machine_surprisal, &s.ratio_excess].map(Vec::as_slice).concat()
+            };
             for (a, b) in all(&alone).iter().zip(&all(batch)) {
                 assert!((a - b).abs() < 1e-5, "{precision}: {a} alone, {b} in a batch");
             }

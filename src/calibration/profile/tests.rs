@@ -7,7 +7,7 @@ use crate::{model::TokenScores, score::Statistics};
 fn text(score: f64, tokens: usize, group: u64) -> Sample {
     let tokens_of =
         TokenScores { surprisal: vec![1.; 8], rank: vec![2; 8], entropy: vec![1.; 8], variance: vec![1.; 8], ..TokenScores::default() };
-    let statistics = Statistics { mean_surprisal_nats: 3. - score, ..Statistics::of(&tokens_of).unwrap() };
+    let statistics = Statistics { mean_surprisal_nats: 3. - score, ..Statistics::of(&tokens_of, &tokens_of).unwrap() };
     Sample {
         statistics,
         tokens,

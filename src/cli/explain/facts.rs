@@ -29,8 +29,14 @@ pub(super) fn facts(a: &Assessment, invalid_utf8: u32) -> Vec<Fact> {
             fact("discrepancy", number(s.discrepancy), "less surprising than the model's own choice would be; high is typical of machines"),
             fact("surprisal spread", nats(s.surprisal_std), "standard deviation; people vary more"),
         ]);
-        let ratio = s.log_likelihood_ratio;
-        facts.extend(ratio.map(|r| fact("branch ratio", nats(r), "likelier by a model of machines' posts than by one of people's")));
+        let ratio = s.log_likelihood_ratio_excess;
+        facts.extend(ratio.map(|r| {
+            fact(
+                "branch ratio",
+                nats(r),
+                "likelier by a model of machines' posts than by one of people's, beyond what the place leads to expect",
+            )
+        }));
     }
     let hidden = a.normalization;
     let changes = [

@@ -84,6 +84,7 @@ fn a_damaged_branch_gives_no_finite_evidence() {
             let human = tensor.starts_with("human");
             assert_eq!(finite(&scores.human_surprisal), !human, "{tensor} in {precision}: {:?}", scores.human_surprisal);
             assert_eq!(finite(&scores.machine_surprisal), human, "{tensor} in {precision}: {:?}", scores.machine_surprisal);
+            assert!(!finite(&scores.ratio_excess), "{tensor} in {precision}: {:?}", scores.ratio_excess);
             assert!(finite(&scores.surprisal) && finite(&scores.entropy) && finite(&scores.variance), "{tensor} in {precision}");
         }
     }

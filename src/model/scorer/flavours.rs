@@ -47,7 +47,9 @@ fn the_graph_of_plain_operators_equals_the_one_with_our_own() {
             let (s, h) = (worst(&plain.surprisal, &own.surprisal), worst(&plain.entropy, &own.entropy));
             let (v, p) = (worst(&plain.variance, &own.variance), worst(&plain.pooled, &own.pooled));
             assert!(s < TOLERANCE && h < TOLERANCE && v < 10. * TOLERANCE, "{name}: surprisal {s:e}, entropy {h:e}, variance {v:e}");
-            let branches = worst(&plain.human_surprisal, &own.human_surprisal).max(worst(&plain.machine_surprisal, &own.machine_surprisal));
+            let of_branches =
+                worst(&plain.human_surprisal, &own.human_surprisal).max(worst(&plain.machine_surprisal, &own.machine_surprisal));
+            let branches = of_branches.max(worst(&plain.ratio_excess, &own.ratio_excess));
             assert!(branches < TOLERANCE && own.human_surprisal.is_empty() == (name != "branches"), "{name}: branches {branches:e}");
             assert!(
                 p < TOLERANCE && !plain.pooled.is_empty() && plain.pooled.len() == own.pooled.len(),
@@ -75,7 +77,9 @@ fn the_graph_in_half_precision_is_near_the_one_in_single_precision() {
             assert!(s < HALF && h < HALF, "{name}: surprisal {s:e}, entropy {h:e}");
             let p = worst(&half.pooled, &own.pooled);
             assert!(p < HALF, "{name}: pooled {p:e}");
-            let branches = worst(&half.human_surprisal, &own.human_surprisal).max(worst(&half.machine_surprisal, &own.machine_surprisal));
+            let of_branches =
+                worst(&half.human_surprisal, &own.human_surprisal).max(worst(&half.machine_surprisal, &own.machine_surprisal));
+            let branches = of_branches.max(worst(&half.ratio_excess, &own.ratio_excess));
             assert!(branches < HALF, "{name}: branches {branches:e}");
         }
     }
