@@ -4,6 +4,7 @@
 //! Bounded everywhere: connections, bodies, queue, lines on their way. Knows no file, no flag, no environment.
 
 mod access;
+mod body;
 mod connection;
 mod error;
 mod floods;

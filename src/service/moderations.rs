@@ -1,6 +1,6 @@
 //! `/v1/moderations` as OpenAI's clients speak it: all of its categories, never set, and `machine-generated`, which is what we judge.
 
-use super::{error::ApiError, routes::read, state::Service, wire};
+use super::{body::read, error::ApiError, state::Service, wire};
 use crate::verdict::Assessment;
 use axum::{
     Json,
@@ -33,8 +33,7 @@ pub(crate) const MACHINE: &str = "machine-generated";
 
 pub(super) async fn moderations(State(service): State<Arc<Service>>, headers: HeaderMap, body: Body) -> Result<Response, ApiError> {
     let model = service.require_open()?.model.name.clone();
-    let body = read(&service, &headers, body).await?;
-    let documents = wire::moderation_request(&body, &service.limits(false))?;
+    let documents = wire::moderation_request(&read(&service, &headers, body).await?, &service.limits(false))?;
     let answers = service.assess(documents).await?.answers;
     let results = answers.into_iter().map(|a| a.map(|a| result(&a.assessment))).collect::<Result<Vec<_>, _>>()?;
     Ok(Json(json!({ "id": service.moderation_id(), "model": model, "results": results })).into_response())

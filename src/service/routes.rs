@@ -2,6 +2,7 @@
 
 use super::{
     access::authorize,
+    body::read,
     error::ApiError,
     floods,
     metrics::Metric,
@@ -20,20 +21,16 @@ use axum::{
     response::{IntoResponse, Response},
     routing::{get, post},
 };
-use http_body_util::BodyExt;
 use std::{
     sync::Arc,
     time::{Duration, Instant},
 };
-use tokio::time::timeout;
 use tower_http::catch_panic::CatchPanicLayer;
 
 /// Every route, for people who ask for one that is not there.
 const ROUTES: &str = "POST /v1/assess, POST /v1/stream, POST /v1/moderations, GET /v1/streams, GET /v1/streams/{key}, GET /v1/alarms, \
                       POST /v1/feedback, GET /v1/feedback, GET /v1/model, GET /health/live, GET /health/ready, \
                       GET /metrics, GET /openapi.json, GET /docs, GET /";
-/// Bytes of a body that is too long which are still read, so that a client that only listens when it has sent everything hears the 413.
-const PATIENCE: usize = 64 << 20;
 
 /// All routes over this service.
 pub(crate) fn router(service: Arc<Service>) -> Router {
@@ -67,8 +64,8 @@ type Parameters = Result<Query<Vec<(String, String)>>, QueryRejection>;
 async fn assess(State(service): State<Arc<Service>>, parameters: Parameters, headers: HeaderMap, body: Body) -> Result<Response, ApiError> {
     service.require_open()?;
     let limits = service.limits(tokens_wanted(parameters)?);
-    let body = read(&service, &headers, body).await?;
-    match wire::assess_request(&body, &limits)? {
+    let asked = wire::assess_request(&read(&service, &headers, body).await?, &limits)?;
+    match asked {
         AssessRequest::One(document) => {
             let mut answered = service.assess(vec![document]).await?;
             let answer = answered.answers.pop().ok_or_else(ApiError::lost)?;
@@ -146,47 +143,4 @@ pub(super) fn tokens_wanted(parameters: Parameters) -> Result<bool, ApiError> {
         };
     }
     Ok(wanted)
-}
-
-/// Refuses a compressed body by name: as JSON it would only be "not valid".
-pub(super) fn uncompressed(headers: &HeaderMap) -> Result<(), ApiError> {
-    match headers.get(header::CONTENT_ENCODING).map(|v| String::from_utf8_lossy(v.as_bytes())) {
-        Some(coding) if !coding.eq_ignore_ascii_case("identity") => {
-            Err(ApiError::Malformed(format!("the body is sent with content-encoding `{coding}`; send it uncompressed")))
-        }
-        _ => Ok(()),
-    }
-}
-
-/// A whole body, within the limits of size and time.
-pub(super) async fn read(service: &Service, headers: &HeaderMap, body: Body) -> Result<Vec<u8>, ApiError> {
-    uncompressed(headers)?;
-    let times = service.settings.timeouts;
-    let whole = timeout(times.body, collect(service, headers, body)).await;
-    whole.unwrap_or_else(|_| Err(ApiError::Timeout(format!("the body did not arrive within {:?}", times.body))))
-}
-
-async fn collect(service: &Service, headers: &HeaderMap, mut body: Body) -> Result<Vec<u8>, ApiError> {
-    let (most, patience) = (service.settings.max_body, service.settings.timeouts.chunk);
-    let too_large = || ApiError::TooLarge(format!("the body is longer than {most} bytes; send it in parts, or as lines to /v1/stream"));
-    let announced = headers.get(header::CONTENT_LENGTH).and_then(|v| v.to_str().ok()?.parse::<usize>().ok()).unwrap_or(0);
-    let asks_first = headers.contains_key(header::EXPECT);
-    if announced > most && (asks_first || announced > PATIENCE) {
-        return Err(too_large());
-    }
-    let (mut kept, mut seen) = (Vec::with_capacity(announced.min(64 << 10)), 0_usize);
-    loop {
-        let frame = timeout(patience, body.frame()).await;
-        let frame = frame.map_err(|_| ApiError::Timeout(format!("no part of the body arrived for {patience:?}")))?;
-        let Some(frame) = frame else { break };
-        let frame = frame.map_err(|e| ApiError::Malformed(format!("the body ended early: {e}")))?;
-        let Ok(data) = frame.into_data() else { continue };
-        seen += data.len();
-        match seen {
-            _ if seen > PATIENCE.max(most) => return Err(too_large()),
-            _ if seen > most => kept = Vec::new(),
-            _ => kept.extend_from_slice(&data),
-        }
-    }
-    if seen > most { Err(too_large()) } else { Ok(kept) }
 }

@@ -12,6 +12,8 @@ pub struct Settings {
     pub api_key: Option<ApiKey>,
     /// Longest body of one request, bytes; more is 413. `/v1/stream` has no such limit.
     pub max_body: usize,
+    /// Bytes of all bodies on their way, each beyond its first 64 KiB; more is 429. At least one of the longest has room.
+    pub body_bytes: usize,
     /// Longest text of one document, bytes, also the longest line of a stream (times 3, for JSON escapes); more is 413.
     pub max_text: usize,
     /// Most documents in one request; more is 422.
@@ -65,6 +67,7 @@ impl Default for Settings {
             listen: "127.0.0.1:8080".into(),
             api_key: None,
             max_body: 4 << 20,
+            body_bytes: 256 << 20,
             max_text: 256 << 10,
             max_documents: 1000,
             queue_bytes: 8 << 20,

@@ -47,6 +47,8 @@ pub(crate) struct Service {
     pub(crate) board: Arc<Board>,
     /// Clients that may listen for alarms.
     pub(crate) listeners: Arc<Semaphore>,
+    /// Bytes of bodies that are on their way.
+    pub(crate) bodies: Arc<Semaphore>,
     blocked: Arc<Blocked>,
     phase: watch::Sender<Phase>,
     moderations: AtomicU64,
@@ -106,6 +108,7 @@ impl Service {
         let (queue, messages, pace) = Queue::new(settings.queue_bytes, metrics.clone());
         let phase = watch::Sender::new(Phase::Loading);
         let listeners = Arc::new(Semaphore::new(settings.max_listeners));
+        let bodies = Arc::new(Semaphore::new(settings.body_bytes.max(settings.max_body).min(Semaphore::MAX_PERMITS)));
         let service = Arc::new(Self {
             settings,
             queue,
@@ -113,6 +116,7 @@ impl Service {
             facts: OnceLock::new(),
             board: Arc::default(),
             listeners,
+            bodies,
             blocked: Arc::default(),
             phase,
             moderations: AtomicU64::new(0),

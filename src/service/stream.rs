@@ -4,10 +4,11 @@
 //! its own sending and memory stays bounded. Faults of one line are lines of the answer; a fault of the body is the last line.
 
 use super::{
+    body::uncompressed,
     error::ApiError,
     lines::{Line, Splitter},
     queue::Answers,
-    routes::{tokens_wanted, uncompressed},
+    routes::tokens_wanted,
     state::{Phase, Service},
     wire::{self, Entry, Limits},
 };

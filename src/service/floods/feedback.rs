@@ -3,7 +3,7 @@
 use super::parameters::{Parameters, Raw};
 use crate::{
     flood::StoreError,
-    service::{error::ApiError, routes::read, state::Service, wire},
+    service::{body::read, error::ApiError, state::Service, wire},
 };
 use axum::{
     Json,

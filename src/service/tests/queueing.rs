@@ -1,6 +1,6 @@
 //! The queue and the worker: early refusal, fair pieces, observation of what was admitted.
 
-use super::*;
+use super::{streams::by_hand, *};
 use crate::{
     flood::Monitor,
     service::{metrics::Metrics, queue::Queue},
@@ -54,6 +54,31 @@ async fn a_large_request_is_admitted_while_small_ones_are_on_their_way() {
     assert!((&mut large).now_or_never().is_none(), "admitted, not answered");
     (0..2).for_each(|_| leave.send(()).unwrap());
     assert_eq!((small.await.unwrap().status(), large.await.unwrap().status()), (StatusCode::OK, StatusCode::OK));
+}
+
+#[tokio::test]
+async fn large_bodies_share_their_room_and_posts_need_none() {
+    // Beyond the first 64 KiB of each, two have room.
+    let settings = Settings { max_body: 200 << 10, body_bytes: 300 << 10, ..Settings::default() };
+    let (router, service) = ready(settings, detector(Fake::default())).await;
+    let large = || {
+        let (send, body) = by_hand();
+        send.send(vec![b' '; 199 << 10].into()).unwrap();
+        (send, Box::pin(router.clone().oneshot(post("/v1/assess", body))))
+    };
+    let ((first, mut one), (second, mut two), (_third, three)) = (large(), large(), large());
+    assert!((&mut one).now_or_never().is_none() && (&mut two).now_or_never().is_none(), "on their way");
+    let response = three.now_or_never().expect("refused at once").unwrap();
+    assert_eq!((response.status(), &response.headers()["retry-after"]), (StatusCode::TOO_MANY_REQUESTS, &"1".parse().unwrap()));
+    assert!(text_of(response).await.contains("send smaller ones"));
+    let padded = |text: String| format!("{}{text}", " ".repeat((64 << 10) - text.len()));
+    assert_eq!(call(&router, post("/v1/assess", padded(body("a post")))).await.0, StatusCode::OK);
+    for (send, response) in [(first, one), (second, two)] {
+        send.send(body("a post").into()).unwrap();
+        drop(send);
+        assert_eq!(response.await.unwrap().status(), StatusCode::OK);
+    }
+    assert_eq!(service.bodies.available_permits(), 300 << 10);
 }
 
 #[test]

@@ -7,7 +7,7 @@ use futures_util::{FutureExt, StreamExt, stream};
 use std::{convert::Infallible, time::Duration};
 
 /// A body that is sent by hand.
-fn by_hand() -> (tokio::sync::mpsc::UnboundedSender<Bytes>, Body) {
+pub(super) fn by_hand() -> (tokio::sync::mpsc::UnboundedSender<Bytes>, Body) {
     let (send, receive) = tokio::sync::mpsc::unbounded_channel();
     let chunks = stream::unfold(receive, |mut r| async { r.recv().await.map(|b: Bytes| (Ok::<_, Infallible>(b), r)) });
     (send, Body::from_stream(chunks))
