@@ -2,8 +2,8 @@
 //!
 //! Inputs: `input_ids` (B,T) padded on the right, `rows` (K,M) flat positions to score, `targets` (K,M) the tokens that follow them,
 //! `pool` (B,1,T) each position's weight in its text's mean. Outputs: `scores` (K,M,4): surprisal, rank, entropy, variance, and, where
-//! there are branches, (K,M,7) with the surprisals under them and their ratio's excess; `pooled` (B,1,C): the mean of the base's final hidden states. No mask:
-//! causal attention never lets a position see what follows it. Logits exist for one chunk of M rows at a time.
+//! there are branches, (K,M,7) with the surprisals under them and their ratio's excess; `pooled` (B,1,C): the mean of the base's final
+//! hidden states. No mask: causal attention never lets a position see what follows it. Logits exist for one chunk of M rows at a time.
 
 use super::{
     branches,

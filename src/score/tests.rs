@@ -36,7 +36,7 @@ fn statistics_of_four_tokens_by_hand() {
 }
 
 #[test]
-fn what_line_breaks_tell_of_their_own_is_taken_between_them() {
+fn some_statistics_leave_line_breaks_out() {
     let all = tokens(&[50.; 9], &[1; 9], &[50.; 9], &[1.; 9]);
     let in_line = TokenScores {
         ratio_excess: vec![0.5, -0.25, 2., 0.75],

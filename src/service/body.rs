@@ -7,10 +7,7 @@ use axum::{
 };
 use http_body_util::BodyExt;
 use std::ops::Deref;
-use tokio::{
-    sync::{OwnedSemaphorePermit, TryAcquireError},
-    time::timeout,
-};
+use tokio::{sync::OwnedSemaphorePermit, time::timeout};
 
 /// Bytes of a body that is too long which are still read, so that a client that only listens when it has sent everything hears the 413.
 const PATIENCE: usize = 64 << 20;
@@ -38,7 +35,7 @@ impl Whole {
         let owed = (self.bytes.len() + data.len()).saturating_sub(FREE + paid);
         if owed > 0 {
             let owed = u32::try_from(owed).unwrap_or(u32::MAX);
-            let room = service.bodies.clone().try_acquire_many_owned(owed).map_err(|_: TryAcquireError| {
+            let room = service.bodies.clone().try_acquire_many_owned(owed).map_err(|_| {
                 ApiError::Busy("too many large bodies are on their way; send smaller ones, or try again in a moment".into())
             })?;
             match &mut self.room {
