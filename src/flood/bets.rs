@@ -168,8 +168,7 @@ impl Bets {
         let mut all = self.views[0].forward[place.bin][place.cell()];
         for (view, cell) in self.views.iter().zip(place.cells()).skip(1) {
             if let Some(cell) = cell.or(self.instead) {
-                let factors = &view.forward[place.bin][cell];
-                (0..BETS).for_each(|bet| all[bet] *= factors[bet]);
+                all.iter_mut().zip(&view.forward[place.bin][cell]).for_each(|(all, factor)| *all *= factor);
             }
         }
         all

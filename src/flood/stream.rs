@@ -178,17 +178,17 @@ impl Stream {
         self.turn_windows(place);
         let factors = bets.forward(place);
         let stake = stats::onset_weight(self.scored) as f32;
-        let kept = bets.kept(&factors);
-        self.wealth = std::array::from_fn(|bet| (kept[bet] * (self.wealth[bet] + stake)).min(MOST));
+        for (wealth, factor) in self.wealth.iter_mut().zip(bets.kept(&factors)) {
+            *wealth = (factor * (*wealth + stake)).min(MOST);
+        }
         if self.flags.flood {
             self.back = stats::e_sr(f64::from(self.back), bets.back(place, self.found_by)) as f32;
             return f64::from(self.back).exp();
         }
         // a bet that looks at nothing begins no test: the many tests of value 1 would add up to an alarm with no evidence in it
-        self.sr = std::array::from_fn(|bet| {
-            let (sr, factor) = (self.sr[bet], factors[bet]);
-            if factor == 1. { sr } else { (factor * (1. + sr)).min(MOST) }
-        });
+        for (sr, factor) in self.sr.iter_mut().zip(factors).filter(|(_, factor)| *factor != 1.) {
+            *sr = (factor * (1. + *sr)).min(MOST);
+        }
         mean(&self.sr)
     }
 

@@ -106,7 +106,7 @@ fn int8_stays_near_fp32() {
                 (&got.ratio_excess, &case.ratio_excess),
             ] {
                 let difference = (got.iter().map(|&s| f64::from(s)).sum::<f64>() - expected.iter().sum::<f64>()) / n;
-                assert!(difference.abs() < INT8_MEAN, "{} / {}: mean surprisal off by {difference}", path.display(), case.name);
+                assert!(difference.abs() < INT8_MEAN, "{} / {}: mean off by {difference}", path.display(), case.name);
             }
         }
     }
