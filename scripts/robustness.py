@@ -14,7 +14,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-ATTACKS = ["alternative_spelling", "article_deletion", "homoglyph", "insert_paragraphs", "number", "paraphrase", "misspelling", "synonym",
+ATTACKS = ["alternative_spelling", "article_deletion", "homoglyph", "insert_paragraphs", "links", "number", "paraphrase", "misspelling", "synonym",
            "upper_lower", "whitespace", "zero_width_space"]
 
 

@@ -70,13 +70,15 @@ struct Prepared {
 }
 
 impl Prepared {
-    /// The scores that statistics are made of: without what the text repeats of itself, and without the pieces of characters that the tokenizer
-    /// splits. The second time and the later pieces are no surprise: a refrain, or a few words in another script, would pass for a machine's. And
-    /// those without line breaks: the branches are tuned on texts that have none, and tell there only how much of the base each has forgotten.
+    /// The scores that statistics are made of: without what the text repeats of itself, without the pieces of characters that the tokenizer
+    /// splits, and without what is no word (`text::asides`). The second time and the later pieces are no surprise, nor is markup: a refrain, a few
+    /// words in another script, or HTML would pass for a machine's; and a link is a surprise whoever puts it there. And those without line breaks: the branches are tuned on texts that have none, and tell there only how much of the base each has forgotten.
     /// Line breaks with less between them than a p-value takes are no text.
     fn counted(&self, scores: &TokenScores) -> (TokenScores, TokenScores) {
         let repeated = repeated(&self.tokens.ids);
-        let counts = |at: &usize| !self.is_piece(*at) && !repeated.get(*at).copied().unwrap_or_default();
+        let asides = self.asides();
+        let is = |marks: &[bool], at: usize| marks.get(at).copied().unwrap_or_default();
+        let counts = |at: &usize| !self.is_piece(*at) && !is(&repeated, *at) && !is(&asides, *at);
         let places: Vec<usize> = (0..scores.len()).filter(counts).collect();
         let in_line: Vec<usize> = places.iter().copied().filter(|&at| !self.breaks_line(at)).collect();
         (scores.only(if in_line.len() < SHORTEST { &in_line } else { &places }), scores.only(&in_line))
@@ -87,6 +89,16 @@ impl Prepared {
         let offsets = &self.tokens.offsets;
         let overlap = |first: usize| offsets.get(first).zip(offsets.get(first + 1)).is_some_and(|(a, b)| b.0 < a.1);
         overlap(token) || token > 0 && overlap(token - 1)
+    }
+
+    /// For each token, whether it has a byte of what is no word.
+    fn asides(&self) -> Vec<bool> {
+        let mut asides = text::asides(&self.normalized.text).into_iter().peekable();
+        let mut is_one = |&(start, end): &(u32, u32)| {
+            while asides.next_if(|aside| aside.end <= start as usize).is_some() {}
+            asides.peek().is_some_and(|aside| aside.start < end as usize)
+        };
+        self.tokens.offsets.iter().map(&mut is_one).collect()
     }
 
     /// Whether this token holds a line break.
@@ -261,6 +273,8 @@ mod tests {
             prepared.counted(&scores).0.surprisal
         };
         assert_eq!(counted("éé, a café!"), [4., 5., 6., 7., 8., 9., 10., 13.]);
+        assert_eq!(counted("Go to www.a.example now"), [0., 1., 2., 3., 4., 5., 19., 20., 21., 22.]);
+        assert_eq!(counted("<a href='www.b.org'>Go</a> there"), [20., 21., 26., 27., 28., 29., 30., 31.]);
         assert_eq!(counted("éé, a caf"), [4., 5., 6., 7., 8., 9., 10.], "however few are left");
         assert_eq!(counted("é\né\né\né\né\né\né\né\n, a"), [24., 25., 26.], "line breaks with hardly a word between them");
         assert_eq!(

@@ -69,7 +69,8 @@ pub struct Assessment {
     pub kind_p_values: BTreeMap<String, f64>,
     /// Probability of machine text where both are equally many.
     pub machine_probability: Option<f64>,
-    /// Tokens that the statistics are made of: all but repetitions, and the pieces of characters that the tokenizer splits.
+    /// Tokens that the statistics are made of: all but repetitions, what is no word (links, names, markup), and the pieces of characters that
+    /// the tokenizer splits.
     pub tokens: usize,
     /// Words of the original text.
     pub words: usize,

@@ -306,7 +306,7 @@ fn kind_of(s: &str) -> Result<KindOf, String> {
 
 /// Make attacked copies of texts, to see what a detector withstands
 ///
-/// The attacks are those of the RAID benchmark under its names; several, with commas, are made one after the other on the same text.
+/// The attacks are those of the RAID benchmark under its names, and `links`; several, with commas, are made one after the other on the same text.
 /// `evade` is another thing: it searches for the few edits after which a text is no longer flagged. Rows keep all the fields of
 /// JSONL and CSV files (not those of Parquet), with the text under `text` and its id under `id`; `attack`, `base_id`, `seed` and what was
 /// changed are added. Of several files, `pair` begins with the number of its file. The same seed and input give the same output, whatever

@@ -8,7 +8,7 @@
 
 use super::{
     Settings,
-    reference::{Bounds, CELLS, LEVELS, PerLevel, Reference, counted, detected, unknown_detection, window_cell},
+    reference::{Bounds, CELLS, LEVELS, PerLevel, Reference, WindowBounds, counted, detected, unknown_detection, window_cell},
 };
 use crate::{
     stats::{self, BinRates, MOST_KINDS, factors, likelihood_gains, mean_upper_bound, reference_shapes},
@@ -107,7 +107,7 @@ struct View {
     /// The places of its bets.
     bets: Range<usize>,
     /// Bounds of the rates by its score: all of a bin hold together with the confidence of the settings.
-    bounds: Vec<Bounds>,
+    bounds: Vec<WindowBounds>,
 }
 
 /// Everything that follows from the settings and the reference.
@@ -115,8 +115,10 @@ struct View {
 pub(super) struct Bets {
     reference: Reference,
     /// Bounds by the pooled score for share intervals: an interval takes three, which fail together with probability below alpha / 2.
-    pub(super) share_bounds: Vec<Bounds>,
+    pub(super) share_bounds: Vec<WindowBounds>,
     views: Vec<View>,
+    /// Names of the kinds, in the order of their views.
+    kinds: Vec<String>,
     /// Weights of the bets on large shares, with the sum 1.
     fast: Factors,
     /// Where rates are promised over all lengths together: the cell of a p-value of 1, for texts of a length at which a kind has none.
@@ -127,6 +129,7 @@ impl Bets {
     pub(super) fn new(settings: &Settings, reference: Reference) -> Self {
         let views = reference.views();
         let bounds_of = |bins: &[BinRates], view, each| bins.iter().map(|bin| Bounds::of(bin, view, each)).collect::<Vec<_>>();
+        let for_windows = |all: Vec<Bounds>| all.iter().map(Bounds::counted).collect();
         let staked = reference.staked();
         // half of the error for human rates, half for machine rates
         let each = 1. - error(settings, views, Direction::Reference) / (2 * LEVELS.len()) as f64;
@@ -138,15 +141,16 @@ impl Bets {
                 if view > 0 && !known { [[1.; BETS]; CELLS] } else { forward((bin, b), settings, (views, view)) }
             };
             let (forward, back) = (bins().map(bet).collect(), bins().map(|(_, b, known)| back(b, known, settings)).collect());
-            View { forward, back, bets: places(views, view), bounds: bounds_of(reference.bins(), view, each) }
+            View { forward, back, bets: places(views, view), bounds: for_windows(bounds_of(reference.bins(), view, each)) }
         };
-        let share_bounds = bounds_of(reference.bins(), 0, 1. - settings.alpha / 8.);
+        let share_bounds = for_windows(bounds_of(reference.bins(), 0, 1. - settings.alpha / 8.));
+        let kinds = reference.kinds().cloned().collect();
         let aims: Vec<Aim> = (0..views).flat_map(|view| aims(views, view)).collect();
         let is_fast = |bet: &usize| aims[*bet].share >= FAST && aims[*bet].direction != Direction::Weak;
         let weight = 1. / (0..BETS).filter(is_fast).count() as f32;
         let fast = std::array::from_fn(|bet| if is_fast(&bet) { weight } else { 0. });
         let instead = reference.is_few_shot().then_some(CELLS - 1);
-        Self { views: (0..views).map(view).collect(), reference, share_bounds, fast, instead }
+        Self { views: (0..views).map(view).collect(), kinds, reference, share_bounds, fast, instead }
     }
 
     pub(super) fn reference(&self) -> &Reference {
@@ -158,8 +162,10 @@ impl Bets {
         let cell = |p: f64| (0. ..=1.).contains(&p).then(|| stats::cell(&LEVELS, p) as u8);
         let mut cells = [NOWHERE; VIEWS];
         cells[0] = assessment.p_value.and_then(cell)?;
-        for (place, kind) in cells[1..].iter_mut().zip(self.reference.kinds()) {
-            *place = assessment.kind_p_values.get(kind).copied().and_then(cell).unwrap_or(NOWHERE);
+        for (name, &p) in &assessment.kind_p_values {
+            if let Some(kind) = self.kinds.iter().position(|kind| kind == name) {
+                cells[1 + kind] = cell(p).unwrap_or(NOWHERE);
+            }
         }
         Some(Place { bin: self.reference.bin(assessment.tokens)?, cells })
     }
@@ -168,14 +174,15 @@ impl Bets {
         let mut all = self.views[0].forward[place.bin][place.cell()];
         for (view, cell) in self.views.iter().zip(place.cells()).skip(1) {
             if let Some(cell) = cell.or(self.instead) {
-                all.iter_mut().zip(&view.forward[place.bin][cell]).for_each(|(all, factor)| *all *= factor);
+                let factors = &view.forward[place.bin][cell];
+                all.iter_mut().enumerate().for_each(|(bet, all)| *all *= factors[bet]);
             }
         }
         all
     }
 
     /// Bounds of the rates by the score of this view, by bin.
-    pub(super) fn bounds(&self, view: u8) -> &[Bounds] {
+    pub(super) fn bounds(&self, view: u8) -> &[WindowBounds] {
         &self.views[usize::from(view)].bounds
     }
 
@@ -284,16 +291,6 @@ fn back(b: &Bounds, known: bool, settings: &Settings) -> [f64; CELLS] {
 /// A factor in f32 that makes up for the two roundings of every update, each at most 2^-24 of the value: evidence is never rounded up.
 fn rounded_down(factor: f64) -> f32 {
     (factor * (1. - 1. / f64::from(1 << 22))) as f32
-}
-
-/// Bounds averaged over the bins, each weighing as many documents as it has.
-pub(super) fn averaged(bounds: &[Bounds], documents: &[u16]) -> Bounds {
-    let total: f64 = documents.iter().map(|&n| f64::from(n)).sum();
-    let mut mean = Bounds::default();
-    for (bin, &n) in bounds.iter().zip(documents).filter(|(_, n)| **n > 0) {
-        mean.add(bin, f64::from(n) / total);
-    }
-    mean
 }
 
 #[cfg(test)]

@@ -1,8 +1,8 @@
 //! What a window of p-values says: the share of machine text, and whether the calibration fits this stream at all.
 
 use super::{
-    bets::{Bets, averaged},
-    reference::{Bounds, PerCounted, PerLevel, WINDOW_CELLS, counted},
+    bets::Bets,
+    reference::{PerCounted, WINDOW_CELLS, WindowBounds},
     status::Share,
     stream::Window,
 };
@@ -24,32 +24,36 @@ pub(super) fn share(window: &Window, bets: &Bets, alpha: f64) -> Share {
     if n == 0 {
         return Share { low: 0., estimate: 0., high: 1. };
     }
-    let bounds = averaged(&bets.share_bounds, &window.bins);
+    let bounds = WindowBounds::averaged(&bets.share_bounds, &window.bins);
     let (rate_low, rate_high) = stats::mean_bounds(hits(window, SHARE_LEVEL), n, alpha / 2.);
     let between = |rate: f64, human: f64, machine: f64| ((rate - human) / (machine - human)).clamp(0., 1.);
-    let at = |levels| counted(levels)[SHARE_LEVEL];
-    let (human_high, human_low, machine_low) = (at(&bounds.human_high), at(&bounds.human_low), at(&bounds.machine_low));
+    let [human_high, human_low, machine_low] = [bounds.human_high, bounds.human_low, bounds.machine_low].map(|levels| levels[SHARE_LEVEL]);
     let low = if human_high < 1. { between(rate_low, human_high, 1.) } else { 0. };
     let high = if machine_low > human_low { between(rate_high, human_low, machine_low) } else { 1. };
     Share { low, estimate: estimate(window, &bounds).clamp(low, high.max(low)), high: high.max(low) }
 }
 
 /// Maximum-likelihood share.
-pub(super) fn estimate(window: &Window, bounds: &Bounds) -> f64 {
+fn estimate(window: &Window, bounds: &WindowBounds) -> f64 {
     let counts = window.cells.map(u64::from);
     stats::mixture_share(&counts, &cells(&bounds.human), &cells(&bounds.machine))
 }
 
 /// Probabilities of a window's cells from P(p <= level).
-fn cells(levels: &PerLevel) -> [f64; WINDOW_CELLS] {
-    let levels = counted(levels);
-    let mut cells = stats::cells(&levels);
-    std::array::from_fn(|_| cells.next().unwrap_or(0.))
+fn cells(levels: &PerCounted) -> [f64; WINDOW_CELLS] {
+    let mut cells = [0.; WINDOW_CELLS];
+    let mut before = 0.;
+    for (at, cell) in cells.iter_mut().enumerate() {
+        let end = levels.get(at).copied().unwrap_or(1.);
+        *cell = f64::max(end - before, 0.);
+        before = end;
+    }
+    cells
 }
 
 /// Maximum-likelihood share of a window of p-values by the score of this view.
 pub(super) fn window_estimate(window: &Window, bets: &Bets, view: u8) -> f64 {
-    estimate(window, &averaged(bets.bounds(view), &window.bins))
+    estimate(window, &WindowBounds::averaged(bets.bounds(view), &window.bins))
 }
 
 /// Whether the p-values are not uniform in a way that no flood explains.
@@ -61,21 +65,21 @@ pub(super) fn window_estimate(window: &Window, bets: &Bets, view: u8) -> f64 {
 /// An excess of *small* p-values cannot be told from a flood by p-values alone; only for a stream that the operator trusts is any
 /// departure a mismatch.
 pub(super) fn mismatch(window: &Window, bets: &Bets, trusted: bool) -> bool {
-    let bounds = averaged(bets.bounds(0), &window.bins);
+    let bounds = WindowBounds::averaged(bets.bounds(0), &window.bins);
     if trusted { departs(window, &bounds) } else { rises(window, &bounds) }
 }
 
-fn departs(window: &Window, bounds: &Bounds) -> bool {
+fn departs(window: &Window, bounds: &WindowBounds) -> bool {
     let n = u64::from(window.len());
-    let (highest, lowest) = (counted(&bounds.human_high), counted(&bounds.human_low));
+    let (highest, lowest) = (bounds.human_high, bounds.human_low);
     (0..lowest.len()).any(|j| {
         let (low, high) = stats::mean_bounds(hits(window, j), n, MISMATCH_ALPHA / lowest.len() as f64);
         low > highest[j] || high < lowest[j]
     })
 }
 
-fn rises(window: &Window, bounds: &Bounds) -> bool {
-    let (high, low) = (counted(&bounds.human_high), counted(&bounds.human_low));
+fn rises(window: &Window, bounds: &WindowBounds) -> bool {
+    let (high, low) = (bounds.human_high, bounds.human_low);
     let pairs = (0..WINDOW_CELLS).flat_map(|i| (i + 1..WINDOW_CELLS).map(move |j| (i, j)));
     let end = |ends: &PerCounted, j: usize| ends.get(j).copied().unwrap_or(1.);
     let start = |ends: &PerCounted, j: usize| j.checked_sub(1).map_or(0., |before| ends[before]);

@@ -2,7 +2,7 @@
 
 use super::{
     Alarm, AlarmEvent, AlarmKind, Counters, Rate, Reference, Settings, SettingsError, Severity, Share, StreamStatus,
-    bets::{Bets, Place},
+    bets::{Bets, Factors, Place},
     dedup, judge,
     sameness::{Background, Sight, Watch},
     stream::{Stream, Times},
@@ -19,6 +19,8 @@ use std::{collections::BTreeMap, sync::Arc};
 pub(super) const WHOLE: u32 = 0;
 /// A calibration mismatch is looked for after so many documents with a p-value, again and again.
 const MISMATCH_EVERY: u32 = 64;
+/// Watches that are compared before one ends for another.
+const COMPARED: usize = 16;
 /// Documents with a p-value after an alarm that are too few to estimate a share by.
 const FRESH: u32 = 32;
 
@@ -48,6 +50,8 @@ pub struct Monitor {
     pub(super) table: Table,
     pub(super) seen: dedup::Window,
     pub(super) watches: BTreeMap<u32, Watch>,
+    /// The slot from which on watches are next compared.
+    hand: u32,
     pub(super) background: Background,
     pub(super) alarms: Vec<Alarm>,
     /// Where the latest document's keys are, in its order.
@@ -68,8 +72,8 @@ struct Arrival<'a> {
     sight: Sight<'a>,
     times: Times,
     flagged: bool,
-    /// `None` without evidence.
-    place: Option<Place>,
+    /// Where the evidence lies, and the factors of the bets on it; `None` without evidence.
+    evidence: Option<(Place, Factors)>,
 }
 
 /// A detector that crossed its threshold; times in microseconds since 1970.
@@ -105,6 +109,7 @@ impl Monitor {
             table: Table::new(settings.max_keys, settings.seed),
             seen: dedup::Window::new(settings.dedup_window),
             watches: BTreeMap::new(),
+            hand: 0,
             background: Background::default(),
             alarms: Vec::new(),
             latest: Vec::new(),
@@ -139,8 +144,8 @@ impl Monitor {
     pub fn count(&mut self, document: &Document, assessment: &Assessment, now: Timestamp) {
         let sight = Sight { text: &document.text, id: document.id.as_deref(), hidden: &assessment.embedding };
         let times = Times::new(document.time, now, self.settings.live);
-        let place = self.bets.place(assessment);
-        let arrival = Arrival { sight, times, flagged: assessment.flagged, place };
+        let evidence = self.bets.place(assessment).map(|place| (place, self.bets.forward(place)));
+        let arrival = Arrival { sight, times, flagged: assessment.flagged, evidence };
         self.counters.documents += 1;
         self.background.see(sight.hidden);
         self.latest.clear();
@@ -172,7 +177,7 @@ impl Monitor {
     fn arrive(&mut self, slot: u32, arrival: Arrival<'_>) {
         let stream = self.table.get_mut(slot);
         let late = stream.arrive(arrival.times, arrival.flagged);
-        let level = arrival.place.map(|place| stream.weigh(place, &self.bets));
+        let weighed = arrival.evidence.map(|(place, factors)| (stream.weigh(place, &factors, &self.bets), place));
         let (in_flood, watched) = (stream.flags.flood, stream.flags.watched);
         if self.settings.track_changes && !std::mem::replace(&mut stream.flags.changed, true) {
             self.changed.push(slot);
@@ -180,7 +185,7 @@ impl Monitor {
         if slot == WHOLE {
             self.counters.late += u64::from(late);
         }
-        let (Some(level), Some(place)) = (level, arrival.place) else { return };
+        let Some((level, place)) = weighed else { return };
         if watched || in_flood || self.is_suspicious(slot, level) {
             self.look(slot, arrival, place);
         }
@@ -242,13 +247,16 @@ impl Monitor {
         }
     }
 
-    /// Stops looking at the least suspicious stream, if it is less so than this one.
+    /// Stops looking at the least suspicious of the next few streams, if it is less so than this one.
     fn make_room(&mut self, slot: u32) -> bool {
         let level = |slot: u32| {
             let stream = self.table.get(slot);
             if stream.flags.flood { f64::INFINITY } else { stream.log_sr() }
         };
-        let least = self.watches.keys().map(|&other| (level(other), other)).min_by(|a, b| a.0.total_cmp(&b.0));
+        let (before, after) = (self.watches.range(..self.hand), self.watches.range(self.hand..));
+        let next: Vec<(f64, u32)> = after.chain(before).take(COMPARED).map(|(&other, _)| (level(other), other)).collect();
+        self.hand = next.last().map_or(0, |(_, last)| last + 1);
+        let least = next.into_iter().min_by(|a, b| a.0.total_cmp(&b.0));
         let Some((_, other)) = least.filter(|(least, _)| *least < level(slot)) else { return false };
         self.watches.remove(&other);
         self.table.get_mut(other).flags.watched = false;

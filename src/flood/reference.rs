@@ -125,17 +125,17 @@ impl Reference {
     }
 }
 
-/// What a reference promises of one bin at each level.
-#[derive(Debug, Clone, Copy, Default, PartialEq)]
-pub(super) struct Bounds {
+/// What a reference promises of one bin at each of its levels: those of the bets, or those by which windows count.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(super) struct Bounds<const N: usize = { LEVELS.len() }> {
     /// Rate of {p <= level} among human documents: on average over reference sets, and its bounds given this one.
-    pub(super) human: PerLevel,
-    pub(super) human_high: PerLevel,
-    pub(super) human_low: PerLevel,
+    pub(super) human: [f64; N],
+    pub(super) human_high: [f64; N],
+    pub(super) human_low: [f64; N],
     /// The same among machine documents like those of the reference.
-    pub(super) machine: PerLevel,
-    pub(super) machine_high: PerLevel,
-    pub(super) machine_low: PerLevel,
+    pub(super) machine: [f64; N],
+    pub(super) machine_high: [f64; N],
+    pub(super) machine_low: [f64; N],
 }
 
 /// What was found by the score of a view: 0 is the one that gives the verdict.
@@ -147,6 +147,9 @@ pub(super) fn detected(bin: &BinRates, view: usize) -> &Detected {
 pub(super) fn unknown_detection() -> PerLevel {
     LEVELS.map(f64::sqrt)
 }
+
+/// [`Bounds`] of windows.
+pub(super) type WindowBounds = Bounds<{ COUNTED.len() }>;
 
 impl Bounds {
     /// Bounds of which each holds with this confidence, over the reference sets of the bin, by the score of view `view`.
@@ -174,18 +177,40 @@ impl Bounds {
         Self { human, human_high, human_low, machine, machine_high, machine_low }
     }
 
-    /// Adds another one times a weight.
-    pub(super) fn add(&mut self, other: &Self, weight: f64) {
-        let ours =
-            [&mut self.human, &mut self.human_high, &mut self.human_low, &mut self.machine, &mut self.machine_high, &mut self.machine_low];
-        let theirs = [&other.human, &other.human_high, &other.human_low, &other.machine, &other.machine_high, &other.machine_low];
-        for (ours, theirs) in ours.into_iter().zip(theirs) {
-            ours.iter_mut().zip(theirs).for_each(|(a, b)| *a += weight * b);
+    /// Those at the levels by which windows count.
+    pub(super) fn counted(&self) -> WindowBounds {
+        Bounds {
+            human: counted(&self.human),
+            human_high: counted(&self.human_high),
+            human_low: counted(&self.human_low),
+            machine: counted(&self.machine),
+            machine_high: counted(&self.machine_high),
+            machine_low: counted(&self.machine_low),
         }
     }
 
     /// P(p <= level) at a share of machine text.
     pub(super) fn mixed(human: &PerLevel, machine: &PerLevel, share: f64) -> PerLevel {
         std::array::from_fn(|j| (1. - share) * human[j] + share * machine[j])
+    }
+}
+
+impl WindowBounds {
+    /// The average over the bins, each weighing as many documents as a window has of it.
+    pub(super) fn averaged(bins: &[Self], documents: &[u16; MAX_BINS]) -> Self {
+        let total = f64::from(documents.iter().map(|&n| u32::from(n)).sum::<u32>());
+        let none = PerCounted::default();
+        let mut mean = Self { human: none, human_high: none, human_low: none, machine: none, machine_high: none, machine_low: none };
+        for (at, bin) in bins.iter().enumerate() {
+            let weight = f64::from(documents[at]) / total;
+            let add = |mean: &mut PerCounted, bin: &PerCounted| mean.iter_mut().enumerate().for_each(|(j, mean)| *mean += weight * bin[j]);
+            add(&mut mean.human, &bin.human);
+            add(&mut mean.human_high, &bin.human_high);
+            add(&mut mean.human_low, &bin.human_low);
+            add(&mut mean.machine, &bin.machine);
+            add(&mut mean.machine_high, &bin.machine_high);
+            add(&mut mean.machine_low, &bin.machine_low);
+        }
+        mean
     }
 }

@@ -73,11 +73,9 @@ impl Sketch {
 
     /// Estimated Jaccard index of the two sets; 0 where one is empty.
     pub(super) fn similarity(&self, other: &Self) -> f64 {
-        let (mut used, mut same) = (0u32, 0u32);
-        for (a, b) in self.0.iter().zip(&other.0) {
-            used += u32::from(*a != NONE || *b != NONE);
-            same += u32::from(a == b && *a != NONE);
-        }
+        let pairs = (0..BINS).map(|bin| (self.0[bin], other.0[bin]));
+        let (used, same) = pairs
+            .fold((0u32, 0u32), |(used, same), (a, b)| (used + u32::from(a != NONE || b != NONE), same + u32::from(a == b && a != NONE)));
         if used == 0 { 0. } else { f64::from(same) / f64::from(used) }
     }
 }

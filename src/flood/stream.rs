@@ -172,22 +172,22 @@ impl Stream {
     }
 
     /// Counts the evidence of one document, and gives the detector in force: the one that clears where it is in a
-    /// flood, else the one that raises.
-    pub(super) fn weigh(&mut self, place: Place, bets: &Bets) -> f64 {
+    /// flood, else the one that raises. `factors` are those of the place.
+    pub(super) fn weigh(&mut self, place: Place, factors: &Factors, bets: &Bets) -> f64 {
         self.scored = self.scored.saturating_add(1);
         self.turn_windows(place);
-        let factors = bets.forward(place);
         let stake = stats::onset_weight(self.scored) as f32;
-        for (wealth, factor) in self.wealth.iter_mut().zip(bets.kept(&factors)) {
-            *wealth = (factor * (*wealth + stake)).min(MOST);
+        let kept = bets.kept(factors);
+        for (bet, wealth) in self.wealth.iter_mut().enumerate() {
+            *wealth = (kept[bet] * (*wealth + stake)).min(MOST);
         }
         if self.flags.flood {
             self.back = stats::e_sr(f64::from(self.back), bets.back(place, self.found_by)) as f32;
             return f64::from(self.back).exp();
         }
         // a bet that looks at nothing begins no test: the many tests of value 1 would add up to an alarm with no evidence in it
-        for (sr, factor) in self.sr.iter_mut().zip(factors).filter(|(_, factor)| *factor != 1.) {
-            *sr = (factor * (1. + *sr)).min(MOST);
+        for (bet, sr) in self.sr.iter_mut().enumerate() {
+            *sr = if factors[bet] == 1. { *sr } else { (factors[bet] * (1. + *sr)).min(MOST) };
         }
         mean(&self.sr)
     }

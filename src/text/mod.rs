@@ -3,11 +3,13 @@
 use compact_str::CompactString;
 use serde::{Deserialize, Serialize};
 
+mod asides;
 mod harmless;
 mod language;
 mod normalize;
 mod prose;
 mod time;
+pub use asides::asides;
 pub use harmless::harmless;
 pub use language::{Unsupported, unsupported_language};
 pub use normalize::{Normalization, Normalized, normalize};

@@ -1,6 +1,7 @@
 //! Whether a text is made of words. Takes a normalised text, looks at a bounded sample, and must be slow to say no: posts hold links,
 //! prices, names and smileys.
 
+use super::asides::{is_link_or_name, without_html};
 use std::collections::HashSet;
 use unicode_normalization::char::is_combining_mark;
 
@@ -28,7 +29,9 @@ const INSIDE: &[char] = &['\'', '’', '-', '.', ',', '!', '?', '…', '/', '*']
 /// Whether a text has hardly a word, or, with ten or more, is mostly something else (code, a table, numbers, a log), or the same few over and over.
 pub fn not_prose(text: &str) -> bool {
     let (mut all, mut words, mut tags, mut different) = (0usize, 0usize, 0usize, HashSet::new());
+    let text = without_html(text);
     for word in text.split_whitespace() {
+        // links, names and tags are no words, and no sign of code
         if is_link_or_name(word) {
             tags += usize::from(word.strip_prefix('#').is_some_and(looks_like_a_word));
             continue;
@@ -42,11 +45,6 @@ pub fn not_prose(text: &str) -> bool {
     }
     let repeats = all >= 2 * FEWEST && different.len() < ENOUGH && (different.len() as f64) < DIFFERENT * all as f64;
     repeats || words + tags < SCANT || all >= FEWEST && (words as f64) < LEAST * all as f64
-}
-
-/// Links, names and tags are no words, and no sign of code.
-fn is_link_or_name(word: &str) -> bool {
-    word.starts_with(['@', '#']) || word.contains("://") || word.contains("www.")
 }
 
 fn looks_like_a_word(word: &str) -> bool {
@@ -66,6 +64,7 @@ mod tests {
     fn what_people_write_is_prose() {
         let cases = [
             "Thanks a lot!",
+            "<p>Free&nbsp;entry</p><p>Come&nbsp;early</p><div class='x y'><ul><li>Bring&nbsp;friends</li><li>Stay&nbsp;late</li></ul></div>",
             "@user #words #behind #signs",
             "Zwölf Boxkämpfer jagen Viktor",
             "We met at 10:30 , paid $20 each and left - it was SO good !!! 😂😂 would go again @anna #brunch https://example.org/a?b=1",

@@ -1,6 +1,6 @@
-//! Attacked copies of texts: the eleven attacks of the RAID benchmark (Dugan et al. 2024) under its names.
+//! Attacked copies of texts: the eleven attacks of the RAID benchmark (Dugan et al. 2024) under its names, and the links of advertising.
 //!
-//! Takes a text, an attack, a rate and random numbers; gives the places that may change, the edits, and the changed text. Nine attacks
+//! Takes a text, an attack, a rate and random numbers; gives the places that may change, the edits, and the changed text. Ten attacks
 //! need the text alone and are here; `paraphrase` and `synonym` ask a language model and are in `rewrite`.
 //! Must not change anything that its attack does not name.
 
@@ -12,6 +12,7 @@ mod article_deletion;
 mod chain;
 mod homoglyph;
 mod insert_paragraphs;
+mod links;
 mod misspelling;
 mod number;
 mod pieces;
@@ -26,7 +27,7 @@ mod tests;
 pub use chain::{Chain, Variant};
 pub use rewrite::{Proposer, Quality, Rewriter, words_kept};
 
-/// One attack of RAID.
+/// One attack of RAID, or `links`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Attack {
     /// American spellings become British.
@@ -37,6 +38,8 @@ pub enum Attack {
     Homoglyph,
     /// Empty lines between sentences.
     InsertParagraphs,
+    /// Links, names, tags and codes before sentences. Not of RAID.
+    Links,
     /// Digits of numbers become others.
     Number,
     /// Runs of words are written anew by the language model.
@@ -88,12 +91,13 @@ struct Plain {
 }
 
 impl Attack {
-    /// All, in the order of their names' first letters, as RAID lists them.
-    pub const ALL: [Self; 11] = [
+    /// All, in the order in which RAID lists its own.
+    pub const ALL: [Self; 12] = [
         Self::AlternativeSpelling,
         Self::ArticleDeletion,
         Self::Homoglyph,
         Self::InsertParagraphs,
+        Self::Links,
         Self::Number,
         Self::Paraphrase,
         Self::Misspelling,
@@ -103,13 +107,14 @@ impl Attack {
         Self::ZeroWidthSpace,
     ];
 
-    /// Its name in RAID.
+    /// Its name, in RAID too where it is there.
     pub fn name(self) -> &'static str {
         match self {
             Self::AlternativeSpelling => "alternative_spelling",
             Self::ArticleDeletion => "article_deletion",
             Self::Homoglyph => "homoglyph",
             Self::InsertParagraphs => "insert_paragraphs",
+            Self::Links => "links",
             Self::Number => "number",
             Self::Paraphrase => "paraphrase",
             Self::Misspelling => "misspelling",
@@ -135,7 +140,7 @@ impl Attack {
             (Rate::Raid, Self::AlternativeSpelling | Self::Paraphrase | Self::ZeroWidthSpace) => 1.,
             (Rate::Raid, Self::Misspelling | Self::Whitespace) => 0.2,
             (Rate::Raid, Self::UpperLower) => 0.05,
-            (Rate::Raid, Self::ArticleDeletion | Self::InsertParagraphs | Self::Number | Self::Synonym) => 0.5,
+            (Rate::Raid, Self::ArticleDeletion | Self::InsertParagraphs | Self::Links | Self::Number | Self::Synonym) => 0.5,
         }
     }
 
@@ -153,6 +158,7 @@ impl Attack {
             Self::ArticleDeletion => (article_deletion::places, article_deletion::change),
             Self::Homoglyph => (homoglyph::places, homoglyph::change),
             Self::InsertParagraphs => (insert_paragraphs::places, insert_paragraphs::change),
+            Self::Links => (links::places, links::change),
             Self::Number => (number::places, number::change),
             Self::Misspelling => (misspelling::places, misspelling::change),
             Self::UpperLower => (upper_lower::places, upper_lower::change),

@@ -1,14 +1,15 @@
 //! The attacks as promises: what each may change and what it may not, over any text and over English.
 
 use super::*;
-use crate::text::normalize;
+use crate::text::{self, normalize};
 use proptest::prelude::*;
 
-const PLAIN: [Attack; 9] = [
+const PLAIN: [Attack; 10] = [
     Attack::AlternativeSpelling,
     Attack::ArticleDeletion,
     Attack::Homoglyph,
     Attack::InsertParagraphs,
+    Attack::Links,
     Attack::Number,
     Attack::Misspelling,
     Attack::UpperLower,
@@ -39,6 +40,10 @@ fn each_attack_changes_what_it_names() {
     assert!(all(Attack::ArticleDeletion).starts_with("The neighbors organized meeting at center on 12 May 2021. An old man"));
     assert!(all(Attack::Homoglyph).starts_with("\u{422}h\u{435} n") || all(Attack::Homoglyph).starts_with("\u{3A4}h\u{435} n"));
     assert_eq!(all(Attack::InsertParagraphs).matches("\n\n").count(), 4);
+    let linked = all(Attack::Links);
+    let (own, inserted): (Vec<&str>, Vec<&str>) = linked.split(' ').partition(|word| ENGLISH.split(' ').any(|own| own == *word));
+    assert_eq!(own.join(" "), ENGLISH);
+    assert_eq!((inserted.len(), text::asides(&linked).len()), (5, 7), "five beside the two that were there: {linked}");
     assert_eq!(all(Attack::UpperLower)[..20], *"the Neighbors Organi");
     assert!(all(Attack::Whitespace).starts_with("The  neighbors  organized  a  meeting"));
     assert!(all(Attack::ZeroWidthSpace).starts_with("T\u{200B}h\u{200B}e\u{200B} \u{200B}n"));

@@ -12,7 +12,7 @@ pub(super) struct Fact {
 /// The table, top to bottom.
 pub(super) fn facts(a: &Assessment, invalid_utf8: u32) -> Vec<Fact> {
     let mut facts = vec![
-        fact("tokens", a.tokens.to_string(), "pieces of text that count: no repetition, no part of a letter"),
+        fact("tokens", a.tokens.to_string(), "pieces of text that count: no repetition, no link, no markup, no part of a letter"),
         fact("words", a.words.to_string(), "runs between white space"),
     ];
     if let Some(s) = &a.statistics {

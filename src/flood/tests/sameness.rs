@@ -79,3 +79,34 @@ fn hostile_hidden_states_and_ids_are_left_out() {
     }
     assert_eq!((watch.kind(&background), watch.examples()), (AlarmKind::BroadRise, Vec::new()));
 }
+
+/// Twenty streams are watched, most of them in a flood; one that becomes more suspicious than another is watched in its place.
+#[test]
+fn the_most_suspicious_streams_are_watched() {
+    let settings = Settings { max_watched: 20, ..Settings::default() };
+    let mut monitor = Monitor::new(settings, reference(2000, 500, 0.3)).unwrap();
+    let mut sequence = 0;
+    let mut until = |monitor: &mut Monitor, name: &str, log_sr: f64| {
+        for _ in 0..200 {
+            sequence += 1;
+            let post = document(&[name], Some(&sequence.to_string()));
+            let status = monitor.observe(&post, &assessment(60, Some(0.02)), at(sequence)).remove(0);
+            if status.state == State::Flood || status.log_sr >= log_sr {
+                return status.state;
+            }
+        }
+        panic!("{name} is not suspicious after 200 documents")
+    };
+    for n in 0..17 {
+        assert_eq!(until(&mut monitor, &format!("flooded-{n}"), f64::INFINITY), State::Flood);
+    }
+    for n in 0..6 {
+        assert_eq!(until(&mut monitor, &format!("suspicious-{n}"), f64::ln(150.)), State::Quiet);
+    }
+    monitor.drain_alarms();
+    assert_eq!(until(&mut monitor, "loud", f64::INFINITY), State::Flood);
+    let alarms = monitor.drain_alarms();
+    let examples = alarms.iter().find(|alarm| alarm.key == key("loud")).map(|alarm| alarm.examples.len());
+    assert!(examples.is_some_and(|n| n > 1), "{examples:?}");
+    assert_eq!(monitor.watches.len(), 20);
+}
