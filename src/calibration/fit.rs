@@ -88,7 +88,7 @@ impl FitOptions {
             model_hash,
             normalize: true,
             created,
-            bin_size: 2000,
+            bin_size: 1500,
             ridge: 3e-2,
             folds: 5,
             kinds: Vec::new(),
