@@ -72,7 +72,8 @@ struct Prepared {
 impl Prepared {
     /// The scores that statistics are made of: without what the text repeats of itself, without the pieces of characters that the tokenizer
     /// splits, and without what is no word (`text::asides`). The second time and the later pieces are no surprise, nor is markup: a refrain, a few
-    /// words in another script, or HTML would pass for a machine's; and a link is a surprise whoever puts it there. And those without line breaks: the branches are tuned on texts that have none, and tell there only how much of the base each has forgotten.
+    /// words in another script, or HTML would pass for a machine's; and a link is a surprise whoever puts it there. And those without line
+    /// breaks: the branches are tuned on texts that have none, and tell there only how much of the base each has forgotten.
     /// Line breaks with less between them than a p-value takes are no text.
     fn counted(&self, scores: &TokenScores) -> (TokenScores, TokenScores) {
         let repeated = repeated(&self.tokens.ids);

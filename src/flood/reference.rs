@@ -196,13 +196,13 @@ impl Bounds {
 }
 
 impl WindowBounds {
-    /// The average over the bins, each weighing as many documents as a window has of it.
+    /// The average over the bins, each weighing as many documents as a window has of it; 0 of none.
     pub(super) fn averaged(bins: &[Self], documents: &[u16; MAX_BINS]) -> Self {
         let total = f64::from(documents.iter().map(|&n| u32::from(n)).sum::<u32>());
         let none = PerCounted::default();
         let mut mean = Self { human: none, human_high: none, human_low: none, machine: none, machine_high: none, machine_low: none };
         for (at, bin) in bins.iter().enumerate() {
-            let weight = f64::from(documents[at]) / total;
+            let weight = f64::from(documents[at]) / total.max(1.);
             let add = |mean: &mut PerCounted, bin: &PerCounted| mean.iter_mut().enumerate().for_each(|(j, mean)| *mean += weight * bin[j]);
             add(&mut mean.human, &bin.human);
             add(&mut mean.human_high, &bin.human_high);

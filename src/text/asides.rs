@@ -135,6 +135,7 @@ fn mark(bytes: &[u8], begins_line: bool) -> Option<usize> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use proptest::prelude::*;
 
     fn found(text: &str) -> Vec<&str> {
         asides(text).into_iter().map(|range| &text[range]).collect()
@@ -174,6 +175,16 @@ mod tests {
              1984 or 2001-02, for $1,299; x <y and y> z [sic] AT&T; a - b, 2 * 3 <3 snake_case - R&D; <pre-war> [below] [i think so] <a \
              b>";
         assert!(found(words).is_empty(), "{:?}", found(words));
+    }
+
+    proptest! {
+        #[test]
+        fn any_text_is_cut_between_characters(text in "[<>\\[\\]&;#*_`~ab1/=.@é:\n -]{0,80}") {
+            let ranges = asides(&text);
+            prop_assert!(ranges.is_sorted_by_key(|range| range.start));
+            prop_assert!(ranges.into_iter().all(|range| text.get(range).is_some_and(|found| !found.is_empty())));
+            prop_assert!(without_html(&text).len() <= text.len());
+        }
     }
 
     #[test]
