@@ -41,14 +41,8 @@ fn estimate(window: &Window, bounds: &WindowBounds) -> f64 {
 
 /// Probabilities of a window's cells from P(p <= level).
 fn cells(levels: &PerCounted) -> [f64; WINDOW_CELLS] {
-    let mut cells = [0.; WINDOW_CELLS];
-    let mut before = 0.;
-    for (at, cell) in cells.iter_mut().enumerate() {
-        let end = levels.get(at).copied().unwrap_or(1.);
-        *cell = f64::max(end - before, 0.);
-        before = end;
-    }
-    cells
+    let mut cells = stats::cells(levels);
+    std::array::from_fn(|_| cells.next().unwrap_or(0.))
 }
 
 /// Maximum-likelihood share of a window of p-values by the score of this view.

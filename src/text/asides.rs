@@ -13,11 +13,11 @@ const ENDING: RangeInclusive<usize> = 2..=6;
 /// Bytes of a code, a telephone number, an order's number, and how many of them are digits. Years and prices have fewer.
 const CODE: usize = 8;
 const DIGITS: usize = 4;
-/// Longest element and entity that are looked for, bytes.
+/// Longest element, name of one, entity and mark that are looked for, bytes.
 const LONGEST_ELEMENT: usize = 512;
-const LONGEST_ENTITY: usize = 10;
-/// That of the elements' names.
 const LONGEST_NAME: usize = 10;
+const LONGEST_ENTITY: usize = 10;
+const LONGEST_MARK: usize = 10;
 /// Elements of HTML that posts are written with.
 const HTML: &str = "a article aside b big blockquote body br center cite code del details div em figcaption figure font footer h1 h2 h3 h4 h5 h6 head \
      header hr html i iframe img ins li mark ol p pre q s section small span strong sub sup table tbody td tr u ul";
@@ -63,7 +63,7 @@ fn links(text: &str) -> impl Iterator<Item = Range<usize>> {
 }
 
 /// Whether a word is a name, a tag, or a link that says that it is one.
-pub(super) fn is_link_or_name(word: &str) -> bool {
+pub fn is_link_or_name(word: &str) -> bool {
     word.starts_with(['@', '#']) || word.contains("://") || word.contains("www.")
 }
 
@@ -126,7 +126,7 @@ fn entity(bytes: &[u8]) -> Option<usize> {
 
 /// The length of a mark of Markdown: `**`, `__`, `~~` and `` ` `` anywhere; `##`, `-`, `*`, `+` and `>` where a line begins and a space follows.
 fn mark(bytes: &[u8], begins_line: bool) -> Option<usize> {
-    let length = bytes.iter().take(LONGEST_ENTITY).take_while(|byte| **byte == bytes[0]).count();
+    let length = bytes.iter().take(LONGEST_MARK).take_while(|byte| **byte == bytes[0]).count();
     let of_line = begins_line && bytes.get(length) == Some(&b' ') && !matches!(bytes[0], b'_' | b'~');
     let inline = bytes[0] == b'`' || length > 1 && matches!(bytes[0], b'*' | b'_' | b'~');
     (of_line || inline).then_some(length)

@@ -9,7 +9,7 @@ mod language;
 mod normalize;
 mod prose;
 mod time;
-pub use asides::asides;
+pub use asides::{asides, is_link_or_name};
 pub use harmless::harmless;
 pub use language::{Unsupported, unsupported_language};
 pub use normalize::{Normalization, Normalized, normalize};

@@ -1,10 +1,11 @@
 //! What texts are made of, as far as attacks care: words and sentences. Takes a text, gives byte ranges, in order and without overlap.
 
+use crate::text::is_link_or_name;
 use std::ops::Range;
 
 /// Words: runs of letters with apostrophes inside. Links, names and tags hold none: a changed one would no longer be the same.
 pub(super) fn words(text: &str) -> impl Iterator<Item = Range<usize>> {
-    tokens(text).filter(|token| is_prose(&text[token.clone()])).flat_map(|token| words_of(text, token))
+    tokens(text).filter(|token| !is_link_or_name(&text[token.clone()])).flat_map(|token| words_of(text, token))
 }
 
 /// Runs between white space.
@@ -16,10 +17,6 @@ fn tokens(text: &str) -> impl Iterator<Item = Range<usize>> {
         at = end;
         Some(start..end)
     })
-}
-
-fn is_prose(token: &str) -> bool {
-    !token.starts_with(['@', '#']) && !token.contains("://") && !token.contains("www.")
 }
 
 fn words_of(text: &str, token: Range<usize>) -> impl Iterator<Item = Range<usize>> {
