@@ -3,7 +3,7 @@
 
 Takes what `highwater calibrate --scored FILE` wrote. Prints Markdown tables: AUROC (mean over the domains) and detection rates by generator;
 with --simulate, delays of `highwater simulate` for each data set, its own people against its own machines, or, where it has none, against
-those of --people. Needs Python 3.9 and nothing else.
+those of --people; with --profiles, the same by the profiles that `few_shot` left in a folder. Needs Python 3.9 and nothing else.
 
     highwater calibrate --human eval/*.jsonl --machine eval/*.jsonl -o calibration.json --scored scored.jsonl
     python3 scripts/left_out.py scored.jsonl --simulate target/release/highwater --calibration calibration.json
@@ -13,6 +13,7 @@ import argparse
 import bisect
 import collections
 import json
+import math
 import subprocess
 import tempfile
 from pathlib import Path
@@ -20,6 +21,7 @@ from pathlib import Path
 
 # With fewer streams that were quiet until the flood there is no delay to tell.
 FEWEST = 20
+ALWAYS = "always in alarm"
 
 
 def auroc(human, machine):
@@ -54,35 +56,73 @@ def by_generator(rows):
             print(f"| {family} | {generator} | {len(human)} | {len(machine)} | {mean:.3f} | {rates} |")
 
 
+HEAD = ["100% machine", "50%", "30%", "documents between two false alarms"]
+
+
+def table(head, rows):
+    print("\n| " + " | ".join(head) + " |\n" + "|---" * len(head) + "|")
+    for row in rows:
+        print("| " + " | ".join(row) + " |")
+
+
 def delays(rows, options):
-    print("\n| data set | 100% machine | 50% | 30% | documents between two false alarms |")
-    print("|---|---|---|---|---|")
     families = collections.defaultdict(list)
     for row in rows:
         families[row["family"]].append(row)
+    found = []
     with tempfile.TemporaryDirectory() as folder:
         for family, own in families.items():
             Path(folder, family).write_text("".join(json.dumps(row) + "\n" for row in own), encoding="utf-8")
-        for family, own in sorted(families.items()):
+        for family, own in families.items():
             labels = {row["label"] for row in own}
             if "machine" in labels:
-                people = Path(folder, family if "human" in labels else options.people)
-                print(f"| {family} | {' | '.join(simulated(people, Path(folder, family), options))} |", flush=True)
+                people = family if "human" in labels else options.people
+                found.append((family, simulated(Path(folder, people), Path(folder, family), options.simulate, options.calibration)))
+    # by the delay at 30%, those that are always in alarm last
+    found.sort(key=lambda of: (math.inf if of[1][2] == ALWAYS else first(of[1][2]), of[0]))
+    table(["set", *HEAD], [[family, *cells] for family, cells in found])
 
 
-def simulated(people, machines, options):
+def by_profile(options):
+    """Of every set without a profile, with one of 300 texts, and with the largest, which says of how many texts it is."""
+    rows = []
+    for made in sorted(options.profiles.glob("*-none.json")):
+        family = made.stem.removesuffix("-none")
+        for size in ("none", "300", "two-thirds"):
+            profile = options.profiles / f"{family}-{size}.json"
+            texts = profile.with_suffix(".jsonl")
+            sources = json.loads(profile.read_text(encoding="utf-8"))["sources"]
+            named = f"{sum(source['human'] for source in sources):,}" if size == "two-thirds" else size
+            rows.append([family if size == "none" else "", named, *simulated(texts, texts, options.simulate, profile)])
+    table(["set", "profile", *HEAD], rows)
+
+
+def simulated(people, machines, binary, calibration):
     cells = []
-    for share in (1, 0.5, 0.3):
-        out = machines.with_suffix(".json")
-        command = [options.simulate, "simulate", "-q", "--human", people, "--machine", machines, "--share", str(share), "--json", out]
-        subprocess.run([*command, *(["--calibration", options.calibration] if options.calibration else [])], check=True, stdout=subprocess.PIPE)
-        result = json.loads(out.read_text())
-        flood, length = result["flood"], result["null"]["average_run_length"]
-        after = result["settings"]["length"] - result["settings"]["onset"]
-        median, ninth = (f">{after}" if flood["delay"][key] is None else f"{flood['delay'][key]}" for key in ("median", "p90"))
-        missed = "" if flood["found"] == flood["streams"] else f" ({flood['found']} of {flood['streams']} found)"
-        cells.append(f"{median} / {ninth}{missed}" if flood["streams"] >= FEWEST else "always in alarm")
-    return [*cells, f"{length['estimate']:.0f}" if length["estimate"] else f"over {length['low']:.0f}"]
+    with tempfile.TemporaryDirectory() as folder:
+        out = Path(folder, "simulated.json")
+        for share in (1, 0.5, 0.3):
+            command = [binary, "simulate", "-q", "--human", people, "--machine", machines, "--share", str(share), "--json", out]
+            subprocess.run([*command, *(["--calibration", calibration] if calibration else [])], check=True, stdout=subprocess.PIPE)
+            result = json.loads(out.read_text())
+            cells.append(delay(result["flood"], result["settings"]))
+    length = result["null"]["average_run_length"]
+    return [*cells, f"{length['estimate']:,.0f}" if length["estimate"] else f"over {length['low']:,.0f}"]
+
+
+def delay(flood, settings):
+    """Median and ninth decile of the delay, and how many streams were not found."""
+    if flood["streams"] < FEWEST:
+        return ALWAYS
+    after = settings["length"] - settings["onset"]
+    median, ninth = (f">{after:,}" if flood["delay"][key] is None else f"{flood['delay'][key]:,}" for key in ("median", "p90"))
+    missed = "" if flood["found"] == flood["streams"] else f" ({flood['found']} of {flood['streams']} found)"
+    return f"{median} / {ninth}{missed}"
+
+
+def first(cell):
+    """The median of such a cell."""
+    return int(cell.split(" ")[0].lstrip(">").replace(",", ""))
 
 
 def main():
@@ -90,12 +130,15 @@ def main():
     parser.add_argument("scored")
     parser.add_argument("--simulate", metavar="BINARY", help="simulate floods, with this binary")
     parser.add_argument("--calibration", help="the calibration that the file was made with, if it is not the embedded one")
+    parser.add_argument("--profiles", type=Path, metavar="DIR", help="simulate floods by what few_shot left here")
     parser.add_argument("--people", default="fdgpt_gpt2xl", help="data set whose people stand in for those of sets without")
     options = parser.parse_args()
     rows = [json.loads(line) for line in Path(options.scored).read_text(encoding="utf-8").splitlines()]
     by_generator(rows)
     if options.simulate:
         delays(rows, options)
+    if options.simulate and options.profiles:
+        by_profile(options)
 
 
 if __name__ == "__main__":

@@ -14,8 +14,8 @@ import sys
 import tempfile
 from pathlib import Path
 
-ATTACKS = ["alternative_spelling", "article_deletion", "homoglyph", "insert_paragraphs", "links", "number", "paraphrase", "misspelling", "synonym",
-           "upper_lower", "whitespace", "zero_width_space"]
+ATTACKS = ["alternative_spelling", "article_deletion", "homoglyph", "insert_paragraphs", "letter_case", "links", "number", "paraphrase", "misspelling",
+           "synonym", "upper_lower", "whitespace", "zero_width_space"]
 
 
 def sample(files, label, size, words):

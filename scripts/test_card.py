@@ -55,6 +55,19 @@ class Tables(unittest.TestCase):
         bins = ["| length | human | machine | AUROC | TPR@1% | TPR@5% |", "|---|---:|---:|---:|---:|---:|", "| all | 1 | 1 | 0.8 | 1% | 2% |"]
         self.assertEqual([card.table(t, {"by_attack": [], "by_length": []}) for t in (other, bins)], [other, bins])
 
+    def test_the_fit_has_its_own_table_by_length(self):
+        old = ["| length | human | machine | AUROC | TPR@1% | TPR@5% |", "|---|---:|---:|---:|---:|---:|", "| all | 1 | 1 | 0.8 | 1% | 2% |"]
+        quality = {"human": 1200, "machine": 9, "auroc": 0.84649, "tpr_at_fpr_01": 0.331, "tpr_at_fpr_05": 0.5}
+        fit = {"overall": quality, "bins": [{**quality, "from_tokens": start} for start in (8, 24, 256)]}
+        rest = "1,200 | 9 | 0.846 | 33.1% | 50.0% |"
+        names = ["all", "8 to 23 tokens", "24 to 255", "256 or more"]
+        self.assertEqual(card.table(old, None, fit)[2:], [f"| {name} | {rest}" for name in names])
+
+    def test_printed_tables_are_found_by_their_heads(self):
+        text = "Words.\n\n| set | 30% |\n|---|---|\n| a | 3 |\n\n| other | 1 |\n|---|---|\n"
+        self.assertEqual(card.tables(text)["set", "30%"], ["| set | 30% |", "|---|---|", "| a | 3 |"])
+        self.assertEqual(len(card.tables(text)), 2)
+
 
 if __name__ == "__main__":
     unittest.main()

@@ -104,6 +104,7 @@ pub(super) const COLUMNS: &[(&str, Kind)] = &[
     ("normalization.control", Kind::Integer),
     ("normalization.whitespace", Kind::Integer),
     ("normalization.compatibility", Kind::Integer),
+    ("normalization.case", Kind::Integer),
     ("normalization.invalid_utf8", Kind::Integer),
     ("model", Kind::Text),
     ("calibration", Kind::Text),

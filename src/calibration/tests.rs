@@ -336,7 +336,7 @@ fn damaged_files_are_refused_by_name() {
         (damage(&top("min_tokens", 3.into())), "min_tokens is 3"),
         (damage(&top("created", "yesterday".into())), "not a calibration"),
         (damage(&bin("human", serde_json::json!([3.0, 1.0]))), "ascending"),
-        (damage(&bin("human", serde_json::json!([1.0, 1e300]))), "not finite"),
+        (damage(&bin("human", serde_json::json!([1.0, 1e300]))), "out of range"),
         (damage(&bin("human", serde_json::json!([1.0, null]))), "not a calibration"),
         (damage(&bin("human", serde_json::json!([]))), "no human score"),
         (damage(&bin("human", serde_json::json!([1.0, 2.0]))), "rate bounds"),

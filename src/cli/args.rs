@@ -233,7 +233,8 @@ pub(super) struct Evaluate {
 /// Fit a calibration from texts whose writers are known
 ///
 /// The files hold JSONL rows with a `text`. Where rows have a `label`, --human takes those with `human` and --machine those with
-/// `machine`, so a mixed file can be given to both. Without machine texts the calibration still gives p-values, but no probability.
+/// `machine`, so a mixed file can be given to both. Without machine texts the calibration still gives p-values, but no probability. Rows that
+/// --scored wrote are taken as they are, without scoring: other kinds, or a few files more, take seconds.
 #[derive(Debug, Args)]
 #[command(
     after_help = "Example:\n  highwater calibrate --human ours.jsonl --machine generated.jsonl -o calibration.json --profile our-forum"
@@ -279,7 +280,7 @@ pub(super) struct Calibrate {
     pub(super) base: Option<String>,
     /// Write each text's statistics here, with its score and p-value by a fit without its file, as JSONL
     ///
-    /// `highwater simulate` reads it, and shows by it how soon a flood of a new kind is found.
+    /// `highwater simulate` reads it, and shows by it how soon a flood of a new kind is found; `calibrate` reads it in place of the texts.
     #[arg(long, value_name = "FILE", env = "HIGHWATER_SCORED", hide_env = true, value_hint = ValueHint::FilePath)]
     pub(super) scored: Option<PathBuf>,
     /// Write what the fit can do here, as JSON
@@ -306,8 +307,8 @@ fn kind_of(s: &str) -> Result<KindOf, String> {
 
 /// Make attacked copies of texts, to see what a detector withstands
 ///
-/// The attacks are those of the RAID benchmark under its names, and `links`; several, with commas, are made one after the other on the same text.
-/// `evade` is another thing: it searches for the few edits after which a text is no longer flagged. Rows keep all the fields of
+/// The attacks are those of the RAID benchmark under its names, `letter_case` and `links`; several, with commas, are made one after the other on
+/// the same text. `evade` is another thing: it searches for the few edits after which a text is no longer flagged. Rows keep all the fields of
 /// JSONL and CSV files (not those of Parquet), with the text under `text` and its id under `id`; `attack`, `base_id`, `seed` and what was
 /// changed are added. Of several files, `pair` begins with the number of its file. The same seed and input give the same output, whatever
 /// the machine.

@@ -7,33 +7,29 @@ use super::{
     Outcome, Refused,
     args::{Calibrate, Common},
     chatty, evaluate,
-    folds::{self, Folds, Scorers},
+    folds::Folds,
     join::{self, Made, Wanted},
     progress::Bar,
     settings::{Setup, layers},
 };
 use crate::{
-    batch::{BatchError, Progress, Watch},
+    batch::{BatchError, Watch},
     calibration::Sample,
-    detector::Detector,
     stats::MOST_KINDS,
-    text::{self, Document, group},
-    verdict::AbstainReason,
 };
 use clap::ArgMatches;
 use serde::{Deserialize, de::IgnoredAny};
 use std::{
-    collections::{BTreeMap, HashMap, HashSet},
     fs::File,
     io::{self, BufRead, BufReader, Read, Write},
     path::{Path, PathBuf},
 };
 
 mod paths;
+mod reading;
 pub(super) use paths::{bytes, not_plain, unwritable};
+use reading::Reading;
 
-/// Texts that are scored together.
-const CHUNK: usize = 256;
 /// The longest line that is read, bytes.
 const LONGEST: u64 = 64 << 20;
 /// The byte-order mark that some programs put before a file's first line.
@@ -125,20 +121,17 @@ fn without_machine(args: &Calibrate) -> Vec<String> {
     options.into_iter().filter(|(_, given, _)| *given).map(fault).collect()
 }
 
-/// Refuses what needs machine texts where no file of them is named, a kind that is named twice, a data set that is not given, and one apart
-/// that is of no kind: nothing would be fitted on it.
+/// Refuses what needs machine texts where no file of them is named, a kind that is named twice, and a data set apart that is of no kind: nothing
+/// would be fitted on it.
 fn kinds(args: &Calibrate) -> Result<(), Refused> {
     if args.machine.is_empty() {
         return refuse(&without_machine(args));
     }
-    let given: HashSet<String> = args.machine.iter().map(|path| family(path)).collect();
     let mut faults = Vec::new();
     for (i, kind) in args.kinds.iter().enumerate() {
         if args.kinds[..i].iter().any(|other| other.name == kind.name) {
             faults.push(format!("--kind {} is given twice; name all its data sets in one", kind.name));
         }
-        let absent = kind.families.iter().filter(|family| !given.contains(*family));
-        faults.extend(absent.map(|family| format!("--kind {} names {family}, but no file of --machine has this name", kind.name)));
     }
     let lonely = args.apart.iter().filter(|family| !args.kinds.iter().any(|kind| kind.families.contains(family)));
     faults.extend(lonely.map(|family| format!("--apart {family} is in no --kind; name it in one, or leave its file out")));
@@ -212,231 +205,6 @@ pub(super) fn each_line(path: &Path, mut take: impl FnMut(usize, &[u8]) -> anyho
     Ok(())
 }
 
-/// A file that was named, and how.
-struct Named<'a> {
-    path: &'a Path,
-    real: PathBuf,
-    family: String,
-    machine: bool,
-    /// Named on both sides: only labels tell which rows are whose.
-    both: bool,
-}
-
-impl<'a> Named<'a> {
-    /// The files of --human and those of --machine.
-    fn all(human: &'a [PathBuf], machine: &'a [PathBuf]) -> Vec<Self> {
-        let [humans, machines] = [human, machine].map(|paths| paths.iter().map(|path| real(path)).collect::<HashSet<_>>());
-        let one = |(path, machine): (&'a PathBuf, bool)| {
-            let real = real(path);
-            let both = humans.contains(&real) && machines.contains(&real);
-            Self { path, real, family: family(path), machine, both }
-        };
-        human.iter().map(|path| (path, false)).chain(machine.iter().map(|path| (path, true))).map(one).collect()
-    }
-
-    /// A row of its side; `None` for one of the other side and for blank lines.
-    fn row(&self, line: &[u8]) -> Result<Option<Row>, String> {
-        let row = row(line, self.machine)?;
-        if self.both && row.as_ref().is_some_and(|row| row.label.is_none()) {
-            let expected = "expected a `label`, human or machine, since the file is given to both --human and --machine";
-            return Err(format!("{expected}; label every row, or give the file to one of them"));
-        }
-        Ok(row)
-    }
-}
-
-/// Rows on their way to samples.
-struct Reading<'a> {
-    detector: Detector,
-    bar: &'a dyn Watch,
-    progress: Progress,
-    folds: Option<Folds>,
-    /// Nothing is scored yet: a fault in the last line is found before the first text has taken its time.
-    looking: bool,
-    /// The branches that score now; only texts that these have not seen are taken.
-    pass: Scorers,
-    /// Rows of this pass so far.
-    number: usize,
-    /// Each with the number of its row.
-    samples: Vec<(usize, Sample)>,
-    /// The group of each pair of a file. Files of one data set may all count their pairs from 0.
-    pairs: HashMap<PathBuf, HashMap<String, u64>>,
-    faults: Refusals,
-    /// Texts of each data set of which the folds say nothing.
-    unplaced: BTreeMap<String, usize>,
-    skipped: usize,
-    /// Rows of this pass that hold no text.
-    named: usize,
-    /// Error rows of an earlier run.
-    failed: usize,
-}
-
-/// A row on its way to a sample.
-struct Kept {
-    text: String,
-    row: Row,
-    number: usize,
-    group: u64,
-}
-
-impl<'a> Reading<'a> {
-    fn new(detector: Detector, bar: &'a dyn Watch, total: u64, folds: Option<Folds>) -> Self {
-        let passes = folds.as_ref().map_or(1, |f| f.all().count()) as u64;
-        let progress = Progress { total_bytes: Some(total * passes), ..Progress::default() };
-        Self {
-            detector,
-            bar,
-            progress,
-            folds,
-            looking: true,
-            pass: None,
-            number: 0,
-            samples: Vec::new(),
-            pairs: HashMap::new(),
-            faults: Refusals::default(),
-            unplaced: BTreeMap::new(),
-            skipped: 0,
-            named: 0,
-            failed: 0,
-        }
-    }
-
-    /// Looks through all files, then reads them once for each choice of branches; nothing more after a pass that found something to refuse.
-    fn passes(&mut self, args: &Calibrate, setup: &Setup) -> anyhow::Result<()> {
-        let files = Named::all(&args.human, &args.machine);
-        self.all(&files)?;
-        self.refuse()?;
-        self.looking = false;
-        let choices: Vec<Scorers> = self.folds.as_ref().map_or_else(|| vec![None], |f| f.all().collect());
-        for choice in choices {
-            if let Some((directory, fold)) = args.folds.as_deref().zip(choice) {
-                (self.detector, self.pass) = (join::uncalibrated(&setup.with_branches(folds::branches(directory, fold)))?, choice);
-            }
-            self.all(&files)?;
-            self.refuse()?;
-        }
-        Ok(())
-    }
-
-    /// Reads every file once; what can be read only once (a pipe) is not looked through.
-    fn all(&mut self, files: &[Named<'_>]) -> anyhow::Result<()> {
-        (self.number, self.named, self.failed) = (0, 0, 0);
-        let looking = self.looking;
-        files.iter().filter(|file| !looking || file.path.is_file()).try_for_each(|file| self.file(file))
-    }
-
-    fn refuse(&self) -> Result<(), Refused> {
-        let mut all = self.faults.clone();
-        for (family, n) in &self.unplaced {
-            all.add(format!("{n} texts of {family} are in no fold, see folds.json"));
-        }
-        all.refuse()
-    }
-
-    /// Says what was read and is in no sample.
-    fn tell_left_out(&self) -> io::Result<()> {
-        if self.named > 0 {
-            let n = self.named;
-            writeln!(io::stderr(), "{n} rows name a post by its id and hold no text: join them with your own posts first")?;
-        }
-        tell_failed(self.failed)?;
-        if self.skipped > 0 {
-            let n = self.skipped;
-            writeln!(
-                io::stderr(),
-                "{n} texts were left out: empty, no prose, known by heart, or in a language that the model does not know"
-            )?;
-        }
-        Ok(())
-    }
-
-    /// The samples in the order of their rows.
-    fn samples(&mut self) -> Vec<Sample> {
-        self.samples.sort_by_key(|(number, _)| *number);
-        self.samples.drain(..).map(|(_, sample)| sample).collect()
-    }
-
-    fn file(&mut self, file: &Named<'_>) -> anyhow::Result<()> {
-        let mut rows = Vec::with_capacity(CHUNK);
-        each_line(file.path, |number, line| {
-            if !self.looking {
-                self.progress.bytes_read += line.len() as u64;
-            }
-            match file.row(line) {
-                Ok(Some(Row { text: None, .. })) | Err(_) if failed(line) => self.failed += usize::from(!(file.both && file.machine)),
-                Ok(Some(row)) => rows.extend(self.keep(row, file)),
-                // it was told when the file was read for the people
-                Err(_) if file.both && file.machine => {}
-                Err(fault) => self.faults.add(format!("{}, line {number}: {fault}", file.path.display())),
-                Ok(None) => {}
-            }
-            if rows.len() == CHUNK {
-                self.score(&mut rows, file)?;
-            }
-            Ok(!self.bar.cancelled())
-        })?;
-        self.score(&mut rows, file)
-    }
-
-    /// The row with its group, if it is this pass's to score.
-    fn keep(&mut self, mut row: Row, file: &Named<'_>) -> Option<Kept> {
-        let Some(text) = row.text.take() else {
-            self.named += 1;
-            return None;
-        };
-        self.number += 1;
-        let (own, family) = (group(&text), &file.family);
-        let paired = |pair: &String| *self.pairs.entry(file.real.clone()).or_default().entry(pair.clone()).or_insert(own);
-        let group = row.pair.as_ref().map_or(own, paired);
-        let Some(folds) = &self.folds else { return Some(Kept { text, row, number: self.number, group }) };
-        let place = folds.of(group, family);
-        if place.is_none() {
-            *self.unplaced.entry(family.clone()).or_default() += 1;
-        }
-        (place == Some(self.pass)).then_some(Kept { text, row, number: self.number, group })
-    }
-
-    /// Scores the rows, unless the run ends without a calibration anyway.
-    fn score(&mut self, rows: &mut Vec<Kept>, file: &Named<'_>) -> anyhow::Result<()> {
-        if self.looking || !self.faults.is_empty() || !self.unplaced.is_empty() {
-            rows.clear();
-            return Ok(());
-        }
-        let documents: Vec<_> = rows.iter_mut().map(|kept| Document::new(std::mem::take(&mut kept.text))).collect();
-        let assessments = self.detector.assess(&documents)?;
-        for ((kept, assessment), document) in rows.drain(..).zip(assessments).zip(&documents) {
-            self.progress.documents += 1;
-            self.progress.tokens += assessment.tokens as u64;
-            // for any other reason it would get no p-value, and does not belong to what p-values are made of
-            let usable = assessment.abstain_reason == Some(AbstainReason::Uncalibrated);
-            let Some(statistics) = assessment.statistics.filter(|_| usable) else {
-                self.skipped += 1;
-                continue;
-            };
-            let Kept { row: Row { domain, generator, attack, .. }, number, group, .. } = kept;
-            let (tokens, machine, family) = (assessment.tokens, file.machine, file.family.clone());
-            let (words, line_breaks) = (text::words(&document.text), text::line_breaks(&document.text));
-            self.samples
-                .push((number, Sample { statistics, tokens, machine, group, family, domain, generator, attack, words, line_breaks }));
-        }
-        self.bar.progress(&self.progress);
-        Ok(())
-    }
-}
-
-#[derive(Debug, PartialEq, Deserialize)]
-struct Row {
-    /// Not there where feedback names a post of the sender's by its id.
-    text: Option<String>,
-    id: Option<IgnoredAny>,
-    label: Option<String>,
-    /// Shared by a human text and its machine counterparts or attacked forms.
-    pair: Option<String>,
-    domain: Option<String>,
-    generator: Option<String>,
-    attack: Option<String>,
-}
-
 /// Refuses a line that is no JSON object, before it is told in terms of our own types.
 pub(super) fn object(line: &[u8]) -> Result<(), String> {
     let is_object = line.trim_ascii_start().starts_with(b"{");
@@ -456,24 +224,6 @@ pub(super) fn failed(line: &[u8]) -> bool {
 /// Says how many rows were of that kind, unless nothing is to be said.
 pub(super) fn tell_failed(rows: usize) -> io::Result<()> {
     if rows > 0 && chatty() { writeln!(io::stderr(), "error rows of an earlier run, without a text: {rows}") } else { Ok(()) }
-}
-
-/// A row with the wanted label, or with none; `None` for the other label and for blank lines.
-fn row(line: &[u8], machine: bool) -> Result<Option<Row>, String> {
-    if line.trim_ascii().is_empty() {
-        return Ok(None);
-    }
-    object(line)?;
-    let row: Row = serde_json::from_slice(line).map_err(|error| format!("expected an object with a `text`: {error}"))?;
-    if row.text.is_none() && row.id.is_none() {
-        return Err("expected an object with a `text`, found neither that nor an `id`".to_owned());
-    }
-    match row.label.as_deref() {
-        None => Ok(Some(row)),
-        Some("human") => Ok((!machine).then_some(row)),
-        Some("machine") => Ok(machine.then_some(row)),
-        Some(other) => Err(format!("expected the label human or machine, found `{other}`")),
-    }
 }
 
 #[cfg(test)]

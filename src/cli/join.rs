@@ -238,6 +238,8 @@ impl Made {
                 "kind_p_values": left_out.as_ref().map(|l| &l.kinds),
                 "flagged": p_value.is_some_and(|p| p <= setup.detector.policy.fpr),
                 "calibration": self.calibration.name,
+                "model": format!("{}@{}", self.calibration.model_name, self.calibration.model_hash()),
+                "normalize": self.calibration.normalize,
                 "statistics": sample.statistics,
             });
             writeln!(out, "{row}")?;

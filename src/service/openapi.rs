@@ -285,6 +285,7 @@ struct Normalization {
     control: u32,
     whitespace: u32,
     compatibility: u32,
+    case: u32,
     invalid_utf8: u32,
 }
 

@@ -5,6 +5,7 @@
 use serde::{Deserialize, Serialize};
 use std::ops::Range;
 
+mod case;
 mod characters;
 mod homoglyphs;
 #[cfg(test)]
@@ -29,6 +30,9 @@ pub struct Normalization {
     /// Variant forms of a character replaced by the usual one (full-width, mathematical, ligatures: Unicode NFKC).
     #[serde(default)]
     pub compatibility: u32,
+    /// Letters whose case was changed, in texts written all in capitals or without any.
+    #[serde(default)]
+    pub case: u32,
     /// Byte sequences that were not UTF-8. Known before normalisation: [`normalize`] leaves it 0.
     #[serde(default)]
     pub invalid_utf8: u32,
@@ -41,7 +45,7 @@ pub struct Normalized {
     pub text: String,
     /// What was changed.
     pub counts: Normalization,
-    /// Runs of the text, in order. Empty where the text is the original.
+    /// Runs of the text, in order. Empty where each byte stands where it stood in the original.
     pieces: Vec<Piece>,
 }
 
@@ -84,7 +88,8 @@ impl Normalized {
 ///
 /// Letters of other scripts that stand for Latin ones are mapped back; invisible and control characters go,
 /// except where an emoji or a script is written with them; runs of white space become one space or at most
-/// two line breaks; the rest is Unicode NFKC, but for emoji and for accents that stand alone (`´`).
+/// two line breaks; the rest is Unicode NFKC, but for emoji and for accents that stand alone (`´`). Sentences in capitals, and
+/// texts whose sentences begin with small letters, get the usual case.
 pub fn normalize(text: &str, on: bool) -> Normalized {
     if !on {
         return Normalized { text: text.to_owned(), counts: Normalization::default(), pieces: Vec::new() };
@@ -109,10 +114,12 @@ pub fn normalize(text: &str, on: bool) -> Normalized {
     }
     let removed = characters.removed();
     let (text, pieces, written) = writer.finish();
+    let (text, case) = case::sentence_case(text);
     let counts = Normalization {
         homoglyphs: written.homoglyphs,
         whitespace: written.whitespace + removed.whitespace,
         compatibility: written.compatibility + removed.compatibility,
+        case,
         ..removed
     };
     Normalized { text, counts, pieces }

@@ -146,6 +146,27 @@ fn kinds_are_fitted_named_and_watched_for() {
     let names = |answer: &Value| answer["kind_p_values"].as_object().map(|kinds| kinds.keys().cloned().collect::<Vec<_>>());
     assert_eq!((names(&answers[0]), names(&answers[1])), (Some(vec!["first".into(), "second".into()]), None));
     let rows: Vec<Value> = fs::read_to_string(&scored).unwrap().lines().map(|row| serde_json::from_str(row).unwrap()).collect();
+    // from its own rows, the same again without scoring
+    let again = at("again.json");
+    let args = [
+        "calibrate",
+        "-q",
+        "--human",
+        &scored,
+        "--machine",
+        &scored,
+        "--kind=second=c",
+        "--kind=first=a,b",
+        "--apart=b",
+        "--profile=ours",
+        "-o",
+        &again,
+    ];
+    let run = ran(&mut highwater(&args));
+    assert_eq!(run.code, Some(0), "{}", run.err);
+    let mut fitted: Value = serde_json::from_slice(&fs::read(&again).unwrap()).unwrap();
+    fitted["created"] = written["created"].clone();
+    assert!(fitted == written, "the same texts, another calibration");
     // what is all there is of a kind cannot be left out of it
     let left_out = |file: &str| rows.iter().find(|row| row["family"] == file).and_then(names);
     assert_eq!((left_out("a"), left_out("c")), (Some(vec!["first".into(), "second".into()]), Some(vec!["first".into()])));
@@ -319,6 +340,14 @@ fn each_text_is_scored_by_the_branches_of_its_fold() {
         assert_eq!(made.as_ref().unwrap()[0], without.as_ref().unwrap()[0], "the model's own hash");
         assert_eq!(made == without, same, "{families}, exchanged: {exchanged}");
     }
+    // rows of an earlier run are in no fold, and taken once, however many branches read the texts
+    let (scored, again) = (at("scored.jsonl"), at("again.json"));
+    assert_eq!(run(&model, &["--scored", &scored]).1, without);
+    let args = ["calibrate", "-q", "--model", &model, "--folds", &folds, "--human", &scored, "--machine", &scored, "-o", &again];
+    let told = ran(&mut highwater(&args));
+    assert_eq!(told.code, Some(0), "{}", told.err);
+    let made: Value = serde_json::from_slice(&fs::read(&again).unwrap()).unwrap();
+    assert_eq!(Some(["model_hash", "score", "bins"].map(|key| made[key].clone())), without);
     fs::write(at("folds/folds.json"), list(json!({"other": 0}))).unwrap();
     let (told, _) = run(&model, &["--folds", &folds]);
     assert!(told.code == Some(1) && told.err.contains("200 texts of forum are in no fold"), "{}", told.err);

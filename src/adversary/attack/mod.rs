@@ -1,6 +1,7 @@
-//! Attacked copies of texts: the eleven attacks of the RAID benchmark (Dugan et al. 2024) under its names, and the links of advertising.
+//! Attacked copies of texts: the eleven attacks of the RAID benchmark (Dugan et al. 2024) under its names, letter case and
+//! the links of advertising.
 //!
-//! Takes a text, an attack, a rate and random numbers; gives the places that may change, the edits, and the changed text. Ten attacks
+//! Takes a text, an attack, a rate and random numbers; gives the places that may change, the edits, and the changed text. Eleven attacks
 //! need the text alone and are here; `paraphrase` and `synonym` ask a language model and are in `rewrite`.
 //! Must not change anything that its attack does not name.
 
@@ -12,6 +13,7 @@ mod article_deletion;
 mod chain;
 mod homoglyph;
 mod insert_paragraphs;
+mod letter_case;
 mod links;
 mod misspelling;
 mod number;
@@ -38,6 +40,8 @@ pub enum Attack {
     Homoglyph,
     /// Empty lines between sentences.
     InsertParagraphs,
+    /// All in capitals, each word with one, or none at all. Not of RAID.
+    LetterCase,
     /// Links, names, tags and codes before sentences. Not of RAID.
     Links,
     /// Digits of numbers become others.
@@ -92,11 +96,12 @@ struct Plain {
 
 impl Attack {
     /// All, in the order in which RAID lists its own.
-    pub const ALL: [Self; 12] = [
+    pub const ALL: [Self; 13] = [
         Self::AlternativeSpelling,
         Self::ArticleDeletion,
         Self::Homoglyph,
         Self::InsertParagraphs,
+        Self::LetterCase,
         Self::Links,
         Self::Number,
         Self::Paraphrase,
@@ -114,6 +119,7 @@ impl Attack {
             Self::ArticleDeletion => "article_deletion",
             Self::Homoglyph => "homoglyph",
             Self::InsertParagraphs => "insert_paragraphs",
+            Self::LetterCase => "letter_case",
             Self::Links => "links",
             Self::Number => "number",
             Self::Paraphrase => "paraphrase",
@@ -134,7 +140,7 @@ impl Attack {
     pub fn share(self, rate: Rate) -> f64 {
         match (rate, self) {
             (Rate::Share(share), _) => share,
-            (_, Self::Homoglyph) => 1.,
+            (_, Self::Homoglyph | Self::LetterCase) => 1.,
             (Rate::Usual, _) => 0.5,
             // generation/adversarial/attack.py of liamdugan/raid
             (Rate::Raid, Self::AlternativeSpelling | Self::Paraphrase | Self::ZeroWidthSpace) => 1.,
@@ -158,6 +164,7 @@ impl Attack {
             Self::ArticleDeletion => (article_deletion::places, article_deletion::change),
             Self::Homoglyph => (homoglyph::places, homoglyph::change),
             Self::InsertParagraphs => (insert_paragraphs::places, insert_paragraphs::change),
+            Self::LetterCase => (letter_case::places, letter_case::change),
             Self::Links => (links::places, links::change),
             Self::Number => (number::places, number::change),
             Self::Misspelling => (misspelling::places, misspelling::change),

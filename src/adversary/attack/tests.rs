@@ -3,12 +3,14 @@
 use super::*;
 use crate::text::{self, normalize};
 use proptest::prelude::*;
+use std::collections::HashSet;
 
-const PLAIN: [Attack; 10] = [
+const PLAIN: [Attack; 11] = [
     Attack::AlternativeSpelling,
     Attack::ArticleDeletion,
     Attack::Homoglyph,
     Attack::InsertParagraphs,
+    Attack::LetterCase,
     Attack::Links,
     Attack::Number,
     Attack::Misspelling,
@@ -40,6 +42,9 @@ fn each_attack_changes_what_it_names() {
     assert!(all(Attack::ArticleDeletion).starts_with("The neighbors organized meeting at center on 12 May 2021. An old man"));
     assert!(all(Attack::Homoglyph).starts_with("\u{422}h\u{435} n") || all(Attack::Homoglyph).starts_with("\u{3A4}h\u{435} n"));
     assert_eq!(all(Attack::InsertParagraphs).matches("\n\n").count(), 4);
+    let cases: HashSet<String> = (0..20).map(|seed| attacked(Attack::LetterCase, "An old man, see https://a.Bc", 1., seed)).collect();
+    let expected = ["AN OLD MAN, SEE https://a.Bc", "An Old Man, See https://a.Bc", "an old man, see https://a.Bc"];
+    assert_eq!(cases, expected.map(str::to_owned).into());
     let linked = all(Attack::Links);
     let (own, inserted): (Vec<&str>, Vec<&str>) = linked.split(' ').partition(|word| ENGLISH.split(' ').any(|own| own == *word));
     assert_eq!(own.join(" "), ENGLISH);
@@ -117,11 +122,13 @@ fn check(text: &str, share: f64, seed: u64) -> Result<(), TestCaseError> {
     prop_assert_eq!(without(&on(Attack::InsertParagraphs), &['\n']), without(text, &['\n']));
     // case, digits and look-alikes: character for character
     let pairs = |attack| Vec::from_iter(text.chars().zip(on(attack).chars().collect::<Vec<_>>()));
-    for attack in [Attack::Number, Attack::UpperLower, Attack::Homoglyph] {
+    for attack in [Attack::Number, Attack::LetterCase, Attack::UpperLower, Attack::Homoglyph] {
         prop_assert_eq!(text.chars().count(), on(attack).chars().count(), "{}", attack);
     }
     prop_assert!(pairs(Attack::Number).iter().all(|(a, b)| a == b || a.is_ascii_digit() && b.is_ascii_digit()));
-    prop_assert!(pairs(Attack::UpperLower).iter().all(|(a, b)| a == b || a.to_lowercase().eq(b.to_lowercase())));
+    for attack in [Attack::LetterCase, Attack::UpperLower] {
+        prop_assert!(pairs(attack).iter().all(|(a, b)| a == b || a.to_lowercase().eq(b.to_lowercase())), "{}", attack);
+    }
     prop_assert!(pairs(Attack::Homoglyph).iter().all(|(a, b)| a == b || a.is_ascii_alphabetic() && !b.is_ascii()));
     // what is gone are articles
     let (mut kept, shorter) = (on(Attack::ArticleDeletion), text.split(' '));

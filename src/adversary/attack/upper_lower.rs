@@ -16,7 +16,7 @@ pub(super) fn change(letter: &str, _: &mut Random) -> String {
 }
 
 /// The other case, where it is one letter whose other case is `c` again.
-fn flip(c: char) -> Option<char> {
+pub(super) fn flip(c: char) -> Option<char> {
     let one = |mut letters: Box<dyn Iterator<Item = char>>| letters.next().filter(|_| letters.next().is_none());
     let (upper, lower) = (|c: char| one(Box::new(c.to_uppercase())), |c: char| one(Box::new(c.to_lowercase())));
     let (other, back) = if c.is_uppercase() { (lower(c)?, upper(lower(c)?)?) } else { (upper(c)?, lower(upper(c)?)?) };

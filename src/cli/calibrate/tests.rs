@@ -1,14 +1,17 @@
 //! Rows, files and faults on their way into a calibration.
 
-use super::*;
+use super::{
+    reading::{Named, row},
+    *,
+};
 use crate::{
     calibration::Calibration,
     cli::args::{Cli, Command},
-    detector::Options,
+    detector::{Detector, Options},
     model::Fake,
 };
 use clap::Parser;
-use std::fs;
+use std::{collections::HashSet, fs};
 
 #[test]
 fn rows_are_taken_by_their_label() {
@@ -217,5 +220,36 @@ fn nothing_is_scored_for_a_run_that_will_be_refused() {
         let (documents, told) = scored(&human, looking);
         let told = told.unwrap_err();
         assert!(documents == 0 && told.starts_with("12 faults") && told.ends_with("and 2 more"), "{documents} {told}");
+    }
+}
+
+/// Figures of an earlier run are taken as they are, in their place, and refused where this run would have got others.
+#[test]
+fn scored_rows_are_samples_of_their_own_data_set() {
+    let folder = tempfile::tempdir().unwrap();
+    let texts = posts(10, &[HUMAN, MACHINE]);
+    let expected = read(folder.path(), &[&texts], &[&texts], false).samples();
+    let scored = |machine: bool, model: &str, normalize: bool| {
+        let sample = expected.iter().find(|sample| sample.machine == machine).unwrap();
+        let label = if machine { "machine" } else { "human" };
+        let row = serde_json::json!({
+            "family": "forum", "label": label, "domain": "games", "words": sample.words, "line_breaks": 0, "group": sample.group, "tokens": sample.tokens,
+            "score": null, "p_value": null, "statistics": sample.statistics, "model": model, "normalize": normalize,
+        });
+        format!("{row}\n")
+    };
+    let rows = ["a@0000000000000000", "b@0000000000000000"].map(|model| scored(false, model, true) + &scored(true, model, true)).concat();
+    let mut reading = read(folder.path(), &[&rows], &[&rows], false);
+    assert_eq!((reading.refuse().map_err(|refused| refused.0), reading.progress.documents), (Ok(()), 0), "nothing is scored");
+    let found = reading.samples();
+    let of = |sample: &Sample| Sample { family: "forum".into(), domain: Some("games".into()), ..sample.clone() };
+    assert_eq!(found, [0, 0, 1, 1].map(|at| of(&expected[at])));
+    for (bad, told) in [
+        (scored(false, "a@1", true), "line 1: scored by a@1, but "),
+        (scored(false, "a@0000000000000000", false), "line 1: scored with --normalize off"),
+        ("{\"label\":\"human\",\"words\":3}\n".into(), "or a whole row of `highwater calibrate --scored`"),
+    ] {
+        let refused = read(folder.path(), &[&bad], &[], true).refuse().unwrap_err().0;
+        assert!(refused.contains(told), "{refused}");
     }
 }

@@ -43,6 +43,7 @@ pub(super) fn facts(a: &Assessment, invalid_utf8: u32) -> Vec<Fact> {
         ("look-alike letters", hidden.homoglyphs, "letters of another script in place of Latin ones; undone before scoring"),
         ("zero-width", hidden.zero_width, "invisible characters; removed before scoring"),
         ("compatibility forms", hidden.compatibility, "such as full-width letters; made plain before scoring"),
+        ("letter case", hidden.case, "letters of a text in capitals, or without any; given the usual case before scoring"),
         ("control characters", hidden.control, "removed before scoring"),
         ("invalid UTF-8", invalid_utf8, "places whose bytes are no text"),
     ];

@@ -13,7 +13,8 @@ use tempfile::TempDir;
 
 /// Predictable to the fake: a small p-value.
 const MACHINE: &str = "the quick brown fox jumps over lazy dogs";
-const HUMAN: &str = "THE QUICK BROWN FOX JUMPS OVER LAZY DOGS";
+/// Too few words to be taken for a text in capitals.
+const HUMAN: &str = "THE-QUICK-BROWN FOX JUMPS-OVER LAZY-DOGS";
 
 fn settings() -> Settings {
     Settings { arl: 50., track_changes: true, dedup_window: 100, ..Settings::default() }

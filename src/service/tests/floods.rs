@@ -18,7 +18,8 @@ use std::{
 
 /// Documents by machines, a dozen of which are an alarm.
 pub(super) const MACHINE: &str = TEXT;
-const HUMAN: &str = "THE QUICK BROWN FOX JUMPS OVER LAZY DOGS";
+/// Too few words to be taken for a text in capitals.
+const HUMAN: &str = "THE-QUICK-BROWN FOX JUMPS-OVER LAZY-DOGS";
 
 pub(super) fn flood(state: Option<&Path>) -> Flood {
     let settings = flood::Settings { arl: 50., track_changes: state.is_some(), ..flood::Settings::default() };
