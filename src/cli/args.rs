@@ -326,7 +326,7 @@ pub(super) struct Attack {
     /// Write the rows here, as JSONL; standard output otherwise
     #[arg(short, long, value_name = "FILE", env = "HIGHWATER_OUTPUT", hide_env = true, value_hint = ValueHint::FilePath)]
     pub(super) output: Option<PathBuf>,
-    /// Share of the places that are changed, from 0 to 1, or `raid` for the shares of that benchmark [default: 0.5; homoglyph: 1]
+    /// Share of the places that are changed, from 0 to 1, or `raid` for that benchmark's shares [default: 0.5; homoglyph and letter_case: 1]
     #[arg(long, value_name = "SHARE", env = "HIGHWATER_RATE", hide_env = true)]
     pub(super) rate: Option<String>,
     /// Key of all randomness; another seed gives other variants [default: 0]
