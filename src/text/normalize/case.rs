@@ -1,5 +1,5 @@
-//! Second stage: capitals where sentences have them. Whoever writes all in capitals, Each Word With One, or none at all hides how predictable the
-//! words are. Letters change in place, so that every byte stays where it was; linear in the text.
+//! After the last stage: capitals where sentences have them. Whoever writes all in capitals, Each Word With One, or none at all hides how
+//! predictable the words are. Takes a text and gives one of as many bytes, so that every character stays where it was; linear in the text.
 
 /// Fewest words by which capitals are judged, those of a sentence by themselves or else those of the whole text.
 const TELLING: usize = 4;
