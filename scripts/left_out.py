@@ -21,7 +21,6 @@ from pathlib import Path
 
 # With fewer streams that were quiet until the flood there is no delay to tell.
 FEWEST = 20
-ALWAYS = "always in alarm"
 
 
 def auroc(human, machine):
@@ -77,10 +76,9 @@ def delays(rows, options):
             labels = {row["label"] for row in own}
             if "machine" in labels:
                 people = family if "human" in labels else options.people
-                found.append((family, simulated(Path(folder, people), Path(folder, family), options.simulate, options.calibration)))
-    # by the delay at 30%, those that are always in alarm last
-    found.sort(key=lambda of: (math.inf if of[1][2] == ALWAYS else first(of[1][2]), of[0]))
-    table(["set", *HEAD], [[family, *cells] for family, cells in found])
+                wait, cells = simulated(Path(folder, people), Path(folder, family), options.simulate, options.calibration)
+                found.append((wait, [family, *cells]))
+    table(["set", *HEAD], [cells for _, cells in sorted(found)])
 
 
 def by_profile(options):
@@ -93,11 +91,13 @@ def by_profile(options):
             texts = profile.with_suffix(".jsonl")
             sources = json.loads(profile.read_text(encoding="utf-8"))["sources"]
             named = f"{sum(source['human'] for source in sources):,}" if size == "two-thirds" else size
-            rows.append([family if size == "none" else "", named, *simulated(texts, texts, options.simulate, profile)])
+            _, cells = simulated(texts, texts, options.simulate, profile)
+            rows.append([family if size == "none" else "", named, *cells])
     table(["set", "profile", *HEAD], rows)
 
 
 def simulated(people, machines, binary, calibration):
+    """The median delay at the smallest share, to sort by, and the cells of a row of `HEAD`."""
     cells = []
     with tempfile.TemporaryDirectory() as folder:
         out = Path(folder, "simulated.json")
@@ -105,24 +105,21 @@ def simulated(people, machines, binary, calibration):
             command = [binary, "simulate", "-q", "--human", people, "--machine", machines, "--share", str(share), "--json", out]
             subprocess.run([*command, *(["--calibration", calibration] if calibration else [])], check=True, stdout=subprocess.PIPE)
             result = json.loads(out.read_text())
-            cells.append(delay(result["flood"], result["settings"]))
+            wait, cell = delay(result["flood"], result["settings"])
+            cells.append(cell)
     length = result["null"]["average_run_length"]
-    return [*cells, f"{length['estimate']:,.0f}" if length["estimate"] else f"over {length['low']:,.0f}"]
+    return wait, [*cells, f"{length['estimate']:,.0f}" if length["estimate"] else f"over {length['low']:,.0f}"]
 
 
 def delay(flood, settings):
-    """Median and ninth decile of the delay, and how many streams were not found."""
+    """The median delay, and a cell with it, the ninth decile, and how many streams were not found."""
     if flood["streams"] < FEWEST:
-        return ALWAYS
+        return math.inf, "always in alarm"
     after = settings["length"] - settings["onset"]
+    wait = after if flood["delay"]["median"] is None else flood["delay"]["median"]
     median, ninth = (f">{after:,}" if flood["delay"][key] is None else f"{flood['delay'][key]:,}" for key in ("median", "p90"))
     missed = "" if flood["found"] == flood["streams"] else f" ({flood['found']} of {flood['streams']} found)"
-    return f"{median} / {ninth}{missed}"
-
-
-def first(cell):
-    """The median of such a cell."""
-    return int(cell.split(" ")[0].lstrip(">").replace(",", ""))
+    return wait, f"{median} / {ninth}{missed}"
 
 
 def main():

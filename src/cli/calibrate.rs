@@ -29,6 +29,7 @@ mod paths;
 mod reading;
 pub(super) use paths::{bytes, not_plain, unwritable};
 use reading::Reading;
+pub(super) use reading::Scored;
 
 /// The longest line that is read, bytes.
 const LONGEST: u64 = 64 << 20;

@@ -288,29 +288,36 @@ pub(super) struct Row {
     scored: Option<Scored>,
 }
 
-/// What `calibrate --scored` says of a text, as far as a fit needs it.
+/// What `calibrate --scored` says of a text.
 #[derive(Debug, PartialEq, Deserialize)]
-struct Scored {
-    family: String,
-    group: u64,
+pub(in crate::cli) struct Scored {
+    pub(in crate::cli) family: String,
+    pub(in crate::cli) group: u64,
     tokens: usize,
-    words: usize,
-    line_breaks: usize,
-    statistics: Statistics,
-    model: String,
-    normalize: bool,
+    pub(in crate::cli) words: usize,
+    pub(in crate::cli) line_breaks: usize,
+    pub(in crate::cli) score: Option<f64>,
+    pub(in crate::cli) p_value: Option<f64>,
+    pub(in crate::cli) statistics: Statistics,
+    pub(in crate::cli) calibration: String,
+    /// Earlier versions did not say this, nor whether they normalised.
+    model: Option<String>,
+    normalize: Option<bool>,
 }
 
 impl Scored {
     /// Refuses figures that the loaded model, or the same without normalisation, would not have given.
     fn sample(self, machine: bool, own: &ModelInfo, normalize: bool) -> Result<Sample, String> {
+        let Some((model, normalized)) = self.model.zip(self.normalize) else {
+            return Err("does not say what scored it, as rows of earlier versions; give the texts".to_owned());
+        };
         // a model's folder may have another name today
-        if self.model.rsplit('@').next() != Some(&own.hash) {
-            let told = format!("scored by {}, but {}@{} is loaded", self.model, own.name, own.hash);
+        if model.rsplit('@').next() != Some(&own.hash) {
+            let told = format!("scored by {model}, but {}@{} is loaded", own.name, own.hash);
             return Err(format!("{told}; load that one with --model, or give the texts"));
         }
-        if self.normalize != normalize {
-            let was = if self.normalize { "on" } else { "off" };
+        if normalized != normalize {
+            let was = if normalized { "on" } else { "off" };
             return Err(format!("scored with --normalize {was}; say so here too, or give the texts"));
         }
         let Self { family, group, tokens, words, line_breaks, statistics, .. } = self;

@@ -234,7 +234,7 @@ fn scored_rows_are_samples_of_their_own_data_set() {
         let label = if machine { "machine" } else { "human" };
         let row = serde_json::json!({
             "family": "forum", "label": label, "domain": "games", "words": sample.words, "line_breaks": 0, "group": sample.group, "tokens": sample.tokens,
-            "score": null, "p_value": null, "statistics": sample.statistics, "model": model, "normalize": normalize,
+            "score": null, "p_value": null, "calibration": "c", "statistics": sample.statistics, "model": model, "normalize": normalize,
         });
         format!("{row}\n")
     };

@@ -3,7 +3,7 @@
 use crate::{
     batch::{Progress, Watch},
     cli::{
-        calibrate::{Refusals, each_line, failed, family, object, real, tell_failed},
+        calibrate::{Refusals, Scored, each_line, failed, family, object, real, tell_failed},
         join::same_calibration,
         progress::Bar,
     },
@@ -54,19 +54,6 @@ struct Labelled {
     /// Of a row without a text.
     #[serde(flatten)]
     scored: Option<Scored>,
-}
-
-/// What `calibrate --scored` says of a text.
-#[derive(Debug, PartialEq, Deserialize)]
-struct Scored {
-    family: String,
-    group: u64,
-    words: usize,
-    line_breaks: usize,
-    score: Option<f64>,
-    p_value: Option<f64>,
-    statistics: Statistics,
-    calibration: String,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Deserialize)]

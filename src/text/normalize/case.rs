@@ -107,7 +107,7 @@ fn first_letter(sentence: &str) -> Option<usize> {
     Some(word.as_ptr().addr() - sentence.as_ptr().addr() + at)
 }
 
-/// Whether a word is no word, in capitals as well.
+/// Whether a word is no word. Not by `www.` as in `text::is_link_or_name`: a word in capitals must be the same when it is small.
 fn is_aside(word: &str) -> bool {
     word.starts_with(['@', '#']) || word.contains("://")
 }
